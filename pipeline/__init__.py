@@ -1,0 +1,1 @@
+"""Garant: the service that runs the support tariff end to end."""

@@ -1,0 +1,1 @@
+"""The test bench: plays a defect again, minimises it, finds its culprit."""
