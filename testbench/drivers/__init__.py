@@ -1,0 +1,1 @@
+"""Drivers: who plays a scenario on a build (DESIGN section 3, "Products and drivers")."""
