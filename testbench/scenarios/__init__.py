@@ -1,0 +1,16 @@
+"""Scenarios: their schema and folders, how one is made from evidence, how one is told to people."""
+
+from testbench.scenarios.errors import EvidenceError, ScenarioError
+from testbench.scenarios.folder import read, write
+from testbench.scenarios.schema import Event, OracleSpec, Scenario, Stated
+
+__all__ = [
+    "Event",
+    "EvidenceError",
+    "OracleSpec",
+    "Scenario",
+    "ScenarioError",
+    "Stated",
+    "read",
+    "write",
+]

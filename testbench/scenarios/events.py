@@ -1,0 +1,148 @@
+"""The events that a scenario may hold, and what each of them carries.
+
+Money is in integer kopecks, quantities in integer thousandths, percentages in hundredths of a percent.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, get_args
+
+from pydantic import BaseModel, ConfigDict, Field
+
+EventType = Literal[
+    "shift.open",
+    "receipt.open",
+    "receipt.add",
+    "receipt.discount",
+    "receipt.card",
+    "receipt.pay",
+    "receipt.close",
+    "receipt.cancel",
+    "shift.close",
+    "cash.in",
+    "cash.out",
+    "price.check",
+    "sync",
+    "restart",
+    "network.cut",
+    "network.restore",
+    "network.lose_reply",
+    "erp.goods",
+    "erp.file",
+    "export",
+]
+
+EVENT_TYPES: tuple[str, ...] = get_args(EventType)
+
+#: Types that only a register understands, and those that only the server does; ``restart`` is for both.
+SERVER_ONLY = frozenset({"erp.goods", "erp.file", "export"})
+FOR_BOTH = frozenset({"restart"})
+
+#: 10 million roubles, 100 tonnes: above anything that a till takes, below what overflows anywhere.
+MAX_KOPECKS = 1_000_000_000
+MAX_THOUSANDTHS = 100_000_000
+
+Kopecks = Annotated[int, Field(strict=True, ge=0, le=MAX_KOPECKS)]
+Thousandths = Annotated[int, Field(strict=True, gt=0, le=MAX_THOUSANDTHS)]
+ShortText = Annotated[str, Field(min_length=1, max_length=255)]
+
+
+class Payload(BaseModel):
+    """Base of all payloads: unknown fields are refused, so that a typing error does not go unseen."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Nothing(Payload):
+    """No fields."""
+
+
+class Login(Payload):
+    """Who opens the shift."""
+
+    tab_number: ShortText
+
+
+class Original(Payload):
+    """The receipt that a return gives back, as the store numbered it."""
+
+    cash: Annotated[int, Field(ge=1)]
+    shift: Annotated[int, Field(ge=0)]
+    number: Annotated[int, Field(ge=0)]
+
+
+class ReceiptOpening(Payload):
+    """A sale, or a return with or without its original receipt."""
+
+    kind: Literal["sale", "return"] = "sale"
+    original: Original | None = None
+
+
+class Addition(Payload):
+    """One scanned barcode; the quantity is 1000 (one piece) unless told."""
+
+    barcode: ShortText
+    quantity: Thousandths = 1000
+
+
+class Discount(Payload):
+    """A discount on the whole receipt: a percentage or an amount."""
+
+    percent: Annotated[int, Field(strict=True, ge=0, le=10_000)] | None = None
+    amount: Kopecks | None = None
+
+
+class Card(Payload):
+    """A loyalty card."""
+
+    number: ShortText
+
+
+class Payment(Payload):
+    """Money given by the customer."""
+
+    type: Literal["cash", "card"]
+    amount: Kopecks
+
+
+class CashMove(Payload):
+    """Money put into or taken out of the drawer."""
+
+    amount: Kopecks
+
+
+class PriceCheck(Payload):
+    """A barcode whose price is shown."""
+
+    barcode: ShortText
+
+
+class GoodsImport(Payload):
+    """A SOAP import with its TI; ``document`` is a name in the scenario's documents."""
+
+    document: ShortText
+    ti: ShortText
+
+
+class FileImport(Payload):
+    """A file put into the server's exchange folder."""
+
+    folder: Literal["products", "cards", "cashiers", "discounts", "reports"]
+    name: Annotated[str, Field(pattern=r"^[^/\\\x00]{1,200}$")]
+    document: ShortText
+
+
+PAYLOADS: dict[str, type[Payload]] = {
+    "shift.open": Login,
+    "receipt.open": ReceiptOpening,
+    "receipt.add": Addition,
+    "receipt.discount": Discount,
+    "receipt.card": Card,
+    "receipt.pay": Payment,
+    "cash.in": CashMove,
+    "cash.out": CashMove,
+    "price.check": PriceCheck,
+    "erp.goods": GoodsImport,
+    "erp.file": FileImport,
+}
+PAYLOADS.update(dict.fromkeys(set(EVENT_TYPES) - set(PAYLOADS), Nothing))
