@@ -1,4 +1,4 @@
-"""Which function decides for which kind of thing, and which does which job: one list, no registration by scan."""
+"""Which function decides for which kind of thing, and which does which job: one list, no scanning."""
 
 from __future__ import annotations
 
