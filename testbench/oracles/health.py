@@ -1,0 +1,24 @@
+"""Oracle alive: nothing crashed, hung or answered with HTTP 500."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from testbench.oracles.findings import Finding
+from testbench.oracles.observations import Observations
+
+NAME = "alive"
+_EXPECTED = {
+    "crash": "the process goes on",
+    "http-500": "an answer, or a refusal with its reason",
+    "hang": "an answer in time",
+}
+
+
+def check(seen: Observations) -> Iterator[Finding]:
+    """One finding per trouble; the rule names its kind, the role and the error's type, never data."""
+    for trouble in seen.troubles:
+        role = trouble.where.split(" ")[0]
+        rule = ":".join(part for part in (trouble.kind, role, trouble.what) if part)
+        seen_text = trouble.detail.strip().splitlines()[-1][:300] if trouble.detail.strip() else trouble.what
+        yield Finding(NAME, rule, trouble.where, _EXPECTED.get(trouble.kind, "health"), seen_text)

@@ -1,0 +1,208 @@
+"""What one run made visible: exported documents, answers and the state of the processes. Nothing internal.
+
+Money is in kopecks as ``Decimal`` (a fraction of a kopeck in an export is itself a finding), quantities are
+in pieces or kilograms as written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+
+#: How a receipt is known outside: (cash, shift, number).
+Identity = tuple[int, int, int]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Position:
+    """One line of an exported receipt."""
+
+    order: str
+    goods_code: str
+    barcode: str
+    count: Decimal
+    cost: Decimal
+    discount: Decimal
+    amount: Decimal
+    vat_rate: Decimal | None = None
+    vat_sum: Decimal | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Payment:
+    """One payment of an exported receipt; change is given back."""
+
+    kind: str
+    amount: Decimal
+    is_change: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Receipt:
+    """One exported receipt (SET-INTERFACES 3.4)."""
+
+    shop: int
+    cash: int
+    shift: int
+    number: int
+    is_sale: bool
+    amount: Decimal
+    discount: Decimal
+    positions: tuple[Position, ...] = ()
+    payments: tuple[Payment, ...] = ()
+    is_cancelled: bool = False
+    #: The shift's day as written, without its offset.
+    oper_day: str = ""
+    cards: tuple[str, ...] = ()
+
+    @property
+    def identity(self) -> Identity:
+        """How it is known outside."""
+        return self.cash, self.shift, self.number
+
+    @property
+    def where(self) -> str:
+        """For people."""
+        return f"receipt {self.cash}/{self.shift}/{self.number}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ZReport:
+    """One exported Z report (SET-INTERFACES 3.6); X reports are not kept."""
+
+    shop: int
+    cash: int
+    shift: int
+    purchases: Decimal
+    returns: Decimal
+    purchase_count: int | None = None
+    return_count: int | None = None
+
+    @property
+    def where(self) -> str:
+        """For people."""
+        return f"Z report {self.cash}/{self.shift}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class PriceEntry:
+    """A price in a goods catalogue document; several may hold for one good (SET-INTERFACES 2.4)."""
+
+    article: str
+    price: Decimal
+    number: int = 1
+    department: str = ""
+    begin: datetime | None = None
+    end: datetime | None = None
+    deleted: bool = False
+    shops: frozenset[int] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class CatalogGood:
+    """A good in a goods catalogue document."""
+
+    article: str
+    barcodes: tuple[str, ...] = ()
+    removed_barcodes: tuple[str, ...] = ()
+    shops: frozenset[int] | None = None
+    is_removed: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class GoodsDocument:
+    """A goods-catalog as the ERP sent it."""
+
+    goods: tuple[CatalogGood, ...] = ()
+    prices: tuple[PriceEntry, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImportSeen:
+    """One package given to the server, and what the server said of it."""
+
+    ti: str
+    #: 3 is imported, 2 in processing, anything else an error; None when the server was never asked.
+    status: int | None
+    at: datetime
+    document: GoodsDocument | None = None
+    is_accepted: bool = True
+
+    @property
+    def where(self) -> str:
+        """For people."""
+        return f"package {self.ti}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class GoodSeen:
+    """A good as the server or a register shows it."""
+
+    article: str
+    price: Decimal | None
+    barcodes: frozenset[str] = frozenset()
+
+
+#: Article -> good, as one host shows it.
+CatalogSeen = Mapping[str, GoodSeen]
+
+
+@dataclass(frozen=True, kw_only=True)
+class PricesSeen:
+    """All catalogues at one observation point."""
+
+    point: str
+    at: datetime
+    server: CatalogSeen
+    #: Only registers that had just exchanged with the server without an error.
+    registers: Mapping[int, CatalogSeen] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ActionSeen:
+    """What the product answered to one event."""
+
+    seq: int
+    type: str
+    register: int | None
+    is_ok: bool
+    error: str = ""
+    #: What a price check answered, in kopecks.
+    price: Decimal | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trouble:
+    """A process that did not live as it should."""
+
+    #: crash, http-500 or hang.
+    kind: str
+    #: "server" or "register 1".
+    where: str
+    #: The error's type, without any data: "KeyError", "exit-1", "signal-9".
+    what: str
+    detail: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Observations:
+    """Everything that the oracles may look at."""
+
+    shop: int
+    receipts: tuple[Receipt, ...] = ()
+    #: Receipts in the files that the server exported by itself, over all files.
+    pushed: tuple[Receipt, ...] = ()
+    z_reports: tuple[ZReport, ...] = ()
+    #: Receipts and shifts that a register confirmed as closed.
+    closed_receipts: tuple[Identity, ...] = ()
+    closed_shifts: tuple[tuple[int, int], ...] = ()
+    #: False when something ended before everything was exchanged and exported.
+    is_complete: bool = True
+    imports: tuple[ImportSeen, ...] = ()
+    prices: tuple[PricesSeen, ...] = ()
+    actions: tuple[ActionSeen, ...] = ()
+    troubles: tuple[Trouble, ...] = ()
+    #: Unit of the scenario -> the receipt that it became on the bench.
+    units: Mapping[str, Identity] = field(default_factory=dict)
