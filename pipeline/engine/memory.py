@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import heapq
 import itertools
+import logging
 import threading
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
@@ -12,6 +13,8 @@ from sqlalchemy import event
 from sqlalchemy.orm import Session
 
 from pipeline.engine.port import Tick, TickHandler
+
+log = logging.getLogger(__name__)
 
 
 class MemoryEngine:
@@ -101,4 +104,7 @@ class MemoryEngine:
                     continue
             tick = self._pop_due()
             if tick is not None:
-                handler(tick)
+                try:
+                    handler(tick)
+                except Exception:  # one bad tick must not silence the others
+                    log.exception("tick %s", tick.key)
