@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import importlib
 import itertools
 import os
-import pkgutil
 import pwd
 import shutil
 import socket
@@ -19,19 +17,11 @@ from pathlib import Path
 import psycopg
 import pytest
 
-import pipeline
 from pipeline.application import Garant
 from pipeline.database import Base, Database
+from pipeline.database.schema import import_tables
 from pipeline.engine.memory import MemoryEngine
 from pipeline.settings import Settings
-
-
-def import_all_tables() -> None:
-    """Import every subject's tables, so that the metadata is whole."""
-    for module in pkgutil.iter_modules(pipeline.__path__):
-        name = f"pipeline.{module.name}.tables"
-        if module.ispkg and importlib.util.find_spec(name) is not None:
-            importlib.import_module(name)
 
 
 @dataclass
@@ -60,7 +50,7 @@ def app(tmp_path: Path, clock: VirtualClock) -> Iterator[Garant]:
 
     Move on with ``clock.advance(...)`` and ``app.engine.run_due(app.dispatcher())``.
     """
-    import_all_tables()
+    import_tables()
     settings = Settings(home=tmp_path / "home")
     database = Database(settings.database)
     Base.metadata.create_all(database.engine)
@@ -107,7 +97,7 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresServe
     programs = _postgres_programs()
     if programs is None:
         pytest.skip("no PostgreSQL on this machine: apt-get install postgresql (make setup does it for root)")
-    folder = Path("/tmp") / f"garant-postgres-{os.getpid()}"  # noqa: S108 - the server's user must reach it
+    folder = Path("/tmp") / f"garant-postgres-{os.getpid()}"
     folder.mkdir(mode=0o700)
     user: str | None = None
     if os.geteuid() == 0:  # PostgreSQL refuses to run as root
@@ -117,7 +107,19 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresServe
     data = folder / "data"
     run = {"user": user, "cwd": folder} if user else {"cwd": folder}
     subprocess.run(
-        [programs / "initdb", "-D", data, "-U", "garant", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync"],
+        [
+            programs / "initdb",
+            "-D",
+            data,
+            "-U",
+            "garant",
+            "-A",
+            "trust",
+            "-E",
+            "UTF8",
+            "--locale=C",
+            "--no-sync",
+        ],
         check=True,
         capture_output=True,
         **run,
@@ -162,7 +164,7 @@ _databases = itertools.count(1)
 @pytest.fixture(params=["sqlite", "postgresql"])
 def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
     """An empty database with our tables: every test that asks for it runs on SQLite and on PostgreSQL."""
-    import_all_tables()
+    import_tables()
     if request.param == "sqlite":
         made = Database(f"sqlite:///{tmp_path / 'garant.db'}")
         Base.metadata.create_all(made.engine)

@@ -50,7 +50,6 @@ class Database:
         """A consistent view for lists, pages and reports: takes no write lock, and writes nothing."""
         with self._readers() as session:
             yield session
-            session.rollback()
 
     def check(self) -> None:
         """Raise ``UnavailableError`` when the database cannot be reached."""

@@ -1,6 +1,6 @@
 """Two workers do real work while one after another is killed with SIGKILL; then the world is counted.
 
-Run by hand:  python tests/integration/engine/kill_loop.py --url sqlite:////tmp/k.db --world /tmp/k.log --kills 200
+Run by hand:  python tests/integration/engine/kill_loop.py --url sqlite:////tmp/k.db --world /tmp/k.log
 
 Each thing takes STEPS steps. A step is one transition in the database and one job that acts on the world: it
 appends one line to a file. The file knows nothing of our rows, so lines lost or doubled there are the
@@ -158,9 +158,10 @@ def main() -> int:
         rig.engine.migrate()
         for number in range(options.things):
             with rig.units("seed") as unit:
-                thing = ThingRow(id=f"t{number}", step=0, state="on", created_at=unit.now, updated_at=unit.now)
-                unit.session.add(thing)
-                unit.wake("thing", thing.id)
+                name = f"t{number}"
+                at = unit.now
+                unit.session.add(ThingRow(id=name, step=0, state="on", created_at=at, updated_at=at))
+                unit.wake("thing", name)
         rig.close()
 
     def work() -> None:

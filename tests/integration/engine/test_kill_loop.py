@@ -21,9 +21,8 @@ def test_two_hundred_kills(database: Database, tmp_path: Path) -> None:
     url = database.url.render_as_string(hide_password=False)
     program = Path(__file__).with_name("kill_loop.py")
     command = [sys.executable, str(program), "--url", url, "--world", str(tmp_path / "world.log")]
-    done = subprocess.run(
-        [*command, "--kills", str(KILLS), "--things", str(THINGS)], capture_output=True, text=True, check=False
-    )
+    command += ["--kills", str(KILLS), "--things", str(THINGS)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
 
     assert done.returncode == 0, done.stderr[-4000:]
     counted = json.loads(done.stdout.splitlines()[-1])
