@@ -171,7 +171,7 @@ def test_the_same_effect_twice_is_one_job(rig: Rig) -> None:
 
 
 def test_a_failing_job_is_tried_again_and_then_failed(rig: Rig, clock: Any) -> None:
-    """With back-off up to the number of attempts; then it is failed with its reason and the owner is woken."""
+    """With back-off up to its number of attempts; then it is failed with its reason, and the owner woken."""
     calls: list[str] = []
     attempts: list[int] = []
 
