@@ -1,0 +1,93 @@
+"""The promise's clock and its decisions: pure.
+
+The rule (TARIFF "ETA notice"; conventions of sla-cases.json): due = min(start + 72 elapsed hours, 24:00 of
+the third calendar day after the start in the client's zone). It runs day and night and is never paused.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+from zoneinfo import ZoneInfo
+
+TERM = timedelta(hours=72)
+CALENDAR_DAYS = 3
+#: Percent of the term at which our own people are warned while the client knows no date.
+WARNINGS = (50, 75, 90)
+
+
+def contract_due(start: datetime, zone: str) -> datetime:
+    """24:00 of the third calendar day after ``start`` in ``zone`` (aware, UTC)."""
+    local = ZoneInfo(zone)
+    day = start.astimezone(local).date() + timedelta(days=CALENDAR_DAYS + 1)
+    return datetime.combine(day, time(0), tzinfo=local).astimezone(UTC)
+
+
+def due(start: datetime, zone: str) -> datetime:
+    """Until when the client must know the date (aware, UTC)."""
+    return min(start.astimezone(UTC) + TERM, contract_due(start, zone))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Look:
+    """What a tick sees of one promise.
+
+    Attributes:
+        warned: the highest warning given so far (0, 50, 75, 90).
+        dated: development has given a date and its notice is queued.
+        told_at: when a channel first accepted a notice with a date, if one did (and it did not bounce).
+    """
+
+    state: str
+    start: datetime
+    due: datetime
+    warned: int
+    dated: bool
+    held: bool
+    told_at: datetime | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Decision:
+    """What to do with a promise now.
+
+    Attributes:
+        state: the next state.
+        warn: percent to warn of now, or None.
+        hold: tell the client that there is no date yet.
+        again_at: when to look again; None: only when something happens.
+    """
+
+    state: str
+    warn: int | None = None
+    hold: bool = False
+    again_at: datetime | None = None
+
+
+def decide(look: Look, now: datetime) -> Decision:
+    """Decide by what is known now; asked again with nothing changed, it decides nothing new.
+
+    A notice accepted exactly at ``due`` keeps the promise. One accepted in time whose outcome reaches us
+    late takes a breach back: the breach was our not knowing, not the client's.
+    """
+    if look.state == "closed":
+        return Decision(state="closed")
+    if look.told_at is not None:
+        return Decision(state="met" if look.told_at <= look.due else "breached")
+    if now > look.due:
+        return Decision(state="breached", hold=not look.dated and not look.held)
+    passed = [percent for percent in WARNINGS if now >= _at(look, percent)]
+    # After an outage only the highest warning passed is given.
+    warn = passed[-1] if passed and passed[-1] > look.warned else None
+    coming = [at for percent in WARNINGS if (at := _at(look, percent)) > now]
+    # "Exactly at due" still keeps the promise, so the end is looked at just after it.
+    return Decision(state="running", warn=warn, again_at=min([*coming, look.due + timedelta(seconds=1)]))
+
+
+def _at(look: Look, percent: int) -> datetime:
+    return look.start + (look.due - look.start) * percent / 100
+
+
+def acceptable(eta: date, *, today: date) -> bool:
+    """Whether a date can be told: not one that has passed."""
+    return eta >= today

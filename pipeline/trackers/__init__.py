@@ -1,0 +1,1 @@
+"""Where development works: one protocol, a local tracker and Jira (DESIGN sections 3 and 8)."""
