@@ -1,0 +1,1 @@
+"""Intake: clients' requests become cases, which are registered, classified, restored and closed."""
