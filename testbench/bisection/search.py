@@ -1,0 +1,232 @@
+"""Finds the change on a line of candidates by asking a callable; synthetic problems and real ones alike."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, field
+
+from testbench import statistics
+from testbench.bisection import rules
+from testbench.bisection.rules import Observation, Rates
+from testbench.errors import TestbenchError
+from testbench.outcomes import Kind, Outcome
+from testbench.progress import Progress, Step, silent
+
+#: Runs of the bad end that decide whether the failure is certain or flaky.
+RUNS_TO_CALL_CERTAIN = 5
+#: Runs of each side when a certain failure is confirmed.
+CERTAIN_CONFIRMATION = 2
+#: Accepted probability of a wrong confirmation, for each of the two sides.
+DOUBT = 0.05
+#: A culprit that fails more rarely than this cannot be confirmed with a sensible number of runs.
+LOWEST_RATE = 0.05
+MOST_RUNS_OF_ONE = 120
+#: How often a name that was not confirmed may send the search back.
+ROUNDS = 4
+#: No search asks more often than this.
+MOST_RUNS = 2000
+INFRA_TRIES = 3
+
+Ask = Callable[[int], Outcome]
+
+
+@dataclass
+class Line:
+    """A line of candidates under examination: what was asked, what was told, what cannot be tested."""
+
+    size: int
+    ask: Ask
+    signature: str | None = None
+    fixed: bool = False
+    progress: Progress = silent
+    observations: list[Observation] = field(default_factory=list)
+    skipped: set[int] = field(default_factory=set)
+    outcomes: dict[int, list[Outcome]] = field(default_factory=dict)
+    runs: int = 0
+
+    def run(self, candidate: int) -> bool | None:
+        """One run: True bad, False good, None untestable (it then is skipped from now on)."""
+        if candidate in self.skipped:
+            return None
+        for _ in range(INFRA_TRIES):
+            outcome = self.ask(candidate).looking_for(self.signature)
+            if outcome.kind is not Kind.INFRA:
+                break
+        else:
+            raise TestbenchError(
+                f"bisection stopped: the bench failed {INFRA_TRIES} times in a row "
+                f"({outcome.stage}: {outcome.detail}); mend that and start again"
+            )
+        self.outcomes.setdefault(candidate, []).append(outcome)
+        if outcome.kind is not Kind.UNTESTABLE:
+            self.runs += 1
+        self.progress(Step("bisect", f"run {self.runs}: candidate {candidate} of {self.size - 1}", self.runs))
+        # Another failure hides the one that is looked for, so the candidate tells nothing.
+        if outcome.kind in (Kind.UNTESTABLE, Kind.DIFFERENT_FAILURE):
+            if not any(seen.candidate == candidate for seen in self.observations):
+                self.skipped.add(candidate)
+            return None
+        self.observations.append(Observation(candidate, outcome.is_bad))
+        return outcome.is_bad
+
+    def counts(self, candidate: int) -> tuple[int, int]:
+        """Bad runs and all runs that told something."""
+        own = [seen.bad for seen in self.observations if seen.candidate == candidate]
+        return sum(own), len(own)
+
+    def runs_until(self, candidate: int, runs: int) -> tuple[int, int]:
+        """Run it until ``runs`` runs have told something (or it cannot be tested); bad runs and all."""
+        while self.counts(candidate)[1] < runs and self.run(candidate) is not None:
+            pass
+        return self.counts(candidate)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Found:
+    """Where the change is: candidates ``low`` (excluded) to ``high`` (included)."""
+
+    low: int
+    high: int
+    confirmed: bool
+    confidence: float
+    reason: str
+
+    @property
+    def named(self) -> bool:
+        """Whether it is one candidate, and sure enough to be called by its name."""
+        return self.high - self.low == 1 and self.confirmed and self.confidence >= rules.NAMED
+
+
+def measure(line: Line, candidate: int) -> float:
+    """The failure rate of the end that fails: 1.0 when some first runs all fail; 0.0 when it does not show.
+
+    Flaky ones get enough runs for a rate to rest on.
+    """
+    bad, runs = line.runs_until(candidate, RUNS_TO_CALL_CERTAIN)
+    if runs and bad == runs:
+        return 1.0
+    while runs < statistics.CAP:
+        decision = statistics.sequential_test(bad, runs - bad)
+        if decision is statistics.Decision.REJECTED or (
+            decision is statistics.Decision.SHOWN and runs >= statistics.RUNS_FOR_RATE
+        ):
+            break
+        if line.run(candidate) is None:
+            break
+        bad, runs = line.counts(candidate)
+    return bad / runs if runs else 0.0
+
+
+def search(line: Line, rate: float, first: Collection[int] = ()) -> Found:
+    """Find the change; the ends must have been tested already.
+
+    Args:
+        line: the candidates; its observations so far count.
+        rate: failure rate of the end that fails (above 0, at most 1).
+        first: candidates (releases) that are asked before the others.
+
+    Raises:
+        TestbenchError: the bench keeps failing.
+    """
+    stages = [set(first) & set(range(1, line.size)), set(range(line.size))]
+    certain = rate == 1
+    for _ in range(ROUNDS):
+        low, high, surprise = 0, line.size - 1, False
+        if certain:
+            for stage in stages:
+                low, high, surprise = _binary(line, low, high, stage)
+                if surprise:
+                    break
+        certain = certain and not surprise
+        if not certain:
+            # A failure that was certain at the end and is not on the way is called frequent, not certain.
+            low, high = _bayes(line, rate, stages)
+        if high - low > 1:
+            return _range(line, low, high, rate, "the candidates between cannot be tested")
+        if confirm(line, low, high, rate):
+            return Found(
+                low=low, high=high, confirmed=True, confidence=_confidence(line, low, high, rate), reason=""
+            )
+        certain = False
+    return _range(line, low, high, rate, "it was not confirmed against its parent")
+
+
+def _binary(line: Line, low: int, high: int, allowed: Collection[int]) -> tuple[int, int, bool]:
+    """Halve the range, one run a candidate; the last value tells that runs contradict each other."""
+    while True:
+        for candidate in rules.middle_out(low, high):
+            if candidate not in allowed or candidate in line.skipped:
+                continue
+            bad, runs = line.counts(candidate)
+            if not runs:
+                if line.run(candidate) is None:
+                    continue
+                bad, runs = line.counts(candidate)
+            if 0 < bad < runs:
+                return low, high, True
+            if (bad > 0) != line.fixed:
+                high = candidate
+            else:
+                low = candidate
+            break
+        else:
+            return low, high, False
+
+
+def _bayes(line: Line, rate: float, stages: Sequence[Collection[int]]) -> tuple[int, int]:
+    rates = Rates.of(rate, fixed=line.fixed)
+    group = range(1, line.size)
+    for stage in stages:
+        while line.runs < MOST_RUNS:
+            allowed = set(stage) - line.skipped
+            chances = rules.posterior(line.size, line.observations, rates)
+            group, chance = rules.likeliest_group(chances, allowed)
+            if chance >= rules.SETTLED:
+                break
+            candidate = rules.best_question(chances, allowed, rates)
+            if candidate is None:
+                break
+            line.run(candidate)
+    return group.start - 1, group.stop - 1
+
+
+def confirm(line: Line, parent: int, culprit: int, rate: float) -> bool:
+    """Whether the two sides really differ: the failing one fails, the clean one does not.
+
+    At least n(rate) runs of the clean side; a false alarm among them does not end it, but asks for more.
+    """
+    failing, clean = (parent, culprit) if line.fixed else (culprit, parent)
+    rate = min(rate, rules.MOST_CERTAIN)
+    if _sequential(line, failing, rate, CERTAIN_CONFIRMATION) is not True:
+        return False
+    bad, told = line.counts(failing)
+    # The rate here may be lower than at the end that was measured: the clean side must exclude this one too.
+    rate = min(rate, max(bad / told, LOWEST_RATE))
+    needed = max(CERTAIN_CONFIRMATION, statistics.runs_to_see(rate))
+    return _sequential(line, clean, rate, needed) is False
+
+
+def _sequential(line: Line, candidate: int, rate: float, least: int) -> bool | None:
+    """Run a candidate until it fails at ``rate`` (True) or is healthy (False); None when it stays unclear."""
+    while True:
+        bad, told = line.counts(candidate)
+        decision = statistics.sequential_test(bad, told - bad, p1=rate, alpha=DOUBT, beta=DOUBT)
+        if told >= least and decision is not statistics.Decision.UNDECIDED:
+            return decision is statistics.Decision.SHOWN
+        if told >= MOST_RUNS_OF_ONE or line.run(candidate) is None:
+            return None
+
+
+def _confidence(line: Line, low: int, high: int, rate: float) -> float:
+    chances = rules.posterior(line.size, line.observations, Rates.of(rate, fixed=line.fixed))
+    return sum(chances[low + 1 : high + 1])
+
+
+def _range(line: Line, low: int, high: int, rate: float, reason: str) -> Found:
+    return Found(
+        low=low,
+        high=high,
+        confirmed=False,
+        confidence=_confidence(line, low, high, rate),
+        reason=reason,
+    )
