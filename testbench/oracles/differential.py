@@ -12,7 +12,7 @@ from dataclasses import asdict
 from typing import Any
 
 from testbench.oracles.findings import Finding
-from testbench.oracles.observations import Observations
+from testbench.oracles.observations import CatalogSeen, Observations
 
 NAME = "differential"
 _ABSENT = "(absent)"
@@ -33,10 +33,9 @@ def normalised(seen: Observations) -> dict[str, Any]:
         "import": {f"{place}": package.status for place, package in enumerate(seen.imports)},
         "price": {
             point.point: {
-                "server": {article: good.price for article, good in point.server.items()},
+                "server": _prices(point.server),
                 "register": {
-                    str(register): {article: good.price for article, good in catalog.items()}
-                    for register, catalog in point.registers.items()
+                    str(register): _prices(catalog) for register, catalog in point.registers.items()
                 },
             }
             for point in seen.prices
@@ -48,6 +47,10 @@ def normalised(seen: Observations) -> dict[str, Any]:
         "trouble": sorted(f"{trouble.kind}:{trouble.where}:{trouble.what}" for trouble in seen.troubles),
     }
     return {name: _plain(part) for name, part in record.items()}
+
+
+def _prices(catalog: CatalogSeen) -> dict[str, Any]:
+    return {article: {"prices": dict(good.prices), "sold": good.sold_at} for article, good in catalog.items()}
 
 
 def digest(seen: Observations) -> str:
@@ -83,7 +86,7 @@ def _compare(path: tuple[str, ...], right: Any, seen: Any) -> Iterator[Finding]:
 _WORDS = frozenset(
     """receipt z import price server register action trouble positions payments amount discount count cost
     vat_rate vat_sum purchases returns purchase_count return_count is_sale is_cancelled kind is_change cards
-    goods_code barcode ok type""".split()  # noqa: SIM905 - a list of forty lines is not easier to read
+    goods_code barcode ok type prices sold""".split()  # noqa: SIM905 - a list of forty lines is not easier to read
 )
 
 

@@ -7,7 +7,7 @@ Dialects of 3.4: (a) operDay with milliseconds, (b) default namespace http://www
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import datetime, tzinfo
+from datetime import datetime, time, tzinfo
 from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING
 from xml.etree.ElementTree import ParseError
@@ -152,7 +152,7 @@ def _price(element: Element, article: str, shops: frozenset[int] | None, zone: t
         number=_whole(text, "number") if text.get("number") else 1,
         department=(department.get("number") or "") if department is not None else "",
         begin=_date(text.get("begin-date", ""), zone),
-        end=_date(text.get("end-date", ""), zone),
+        end=_date(text.get("end-date", ""), zone, of_day=time(23, 59, 59)),
         deleted=_flag(element, "deleted"),
         shops=shops if own_shops is None else own_shops,
     )
@@ -199,13 +199,17 @@ def _shops(element: Element) -> frozenset[int] | None:
     return numbers or None
 
 
-def _date(text: str, zone: tzinfo) -> datetime | None:
+def _date(text: str, zone: tzinfo, of_day: time = time()) -> datetime | None:
+    """To the second, as prices are kept; a date alone is its first second, or ``of_day``."""
     if not text:
         return None
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
         raise DocumentError(f"goods-catalog: {text[:40]!r} is not a date of ISO 8601") from None
+    if len(text) <= len("2025-11-23"):
+        moment = datetime.combine(moment.date(), of_day)
+    moment = moment.replace(microsecond=0)
     return moment if moment.tzinfo else moment.replace(tzinfo=zone)
 
 

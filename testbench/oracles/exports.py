@@ -13,9 +13,11 @@ NAME = "exported-once"
 
 def check(seen: Observations) -> Iterator[Finding]:
     """Over the receipts that the ERP pulls, then over the files that the server writes by itself."""
+    for reason in seen.unreadable:
+        yield Finding(NAME, "unreadable", reason.split(":")[0], "a document that can be read", reason)
     yield from _duplicates(seen.receipts, "duplicate")
     yield from _duplicates(seen.pushed, "duplicate-in-files")
-    if not seen.is_complete:
+    if not seen.is_complete or seen.unreadable:
         return
     exported = {receipt.identity for receipt in seen.receipts if not receipt.is_cancelled}
     closed = set(seen.closed_receipts)

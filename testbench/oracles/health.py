@@ -1,4 +1,4 @@
-"""Oracle alive: nothing crashed, hung or answered with HTTP 500."""
+"""Oracle alive: nothing crashed, hung, answered with HTTP 500 or failed to exchange."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ _EXPECTED = {
     "crash": "the process goes on",
     "http-500": "an answer, or a refusal with its reason",
     "hang": "an answer in time",
+    "exchange-failed": "the register exchanges with the server",
 }
 
 

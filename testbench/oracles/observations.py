@@ -141,8 +141,16 @@ class GoodSeen:
     """A good as the server or a register shows it."""
 
     article: str
-    price: Decimal | None
+    #: Price number (1 base, 2 promotional) -> what holds at the point's time, in kopecks.
+    prices: Mapping[int, Decimal] = field(default_factory=dict)
     barcodes: frozenset[str] = frozenset()
+    #: What the register answered to a price check; None on the server and where nothing was asked.
+    sold_at: Decimal | None = None
+
+    @property
+    def price(self) -> Decimal | None:
+        """What it is sold at: a promotional price goes before the base price."""
+        return self.prices.get(2, self.prices.get(1))
 
 
 #: Article -> good, as one host shows it.
@@ -177,7 +185,7 @@ class ActionSeen:
 class Trouble:
     """A process that did not live as it should."""
 
-    #: crash, http-500 or hang.
+    #: crash, http-500, hang or exchange-failed.
     kind: str
     #: "server" or "register 1".
     where: str
@@ -204,5 +212,7 @@ class Observations:
     prices: tuple[PricesSeen, ...] = ()
     actions: tuple[ActionSeen, ...] = ()
     troubles: tuple[Trouble, ...] = ()
+    #: Exports that did not come, or could not be read, and why.
+    unreadable: tuple[str, ...] = ()
     #: Unit of the scenario -> the receipt that it became on the bench.
     units: Mapping[str, Identity] = field(default_factory=dict)

@@ -6,7 +6,7 @@ by department, a withdrawal that names no begin-date of the price that it withdr
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from decimal import Decimal
 
@@ -21,7 +21,6 @@ from testbench.oracles.observations import (
 
 NAME = "price-agreement"
 IMPORTED = 3
-_BASE_PRICE = 1
 
 
 def check(seen: Observations) -> Iterator[Finding]:
@@ -36,37 +35,29 @@ def _register(where: str, register: CatalogSeen, server: CatalogSeen) -> Iterato
     for article, good in server.items():
         if good.price is None:
             continue
-        own = register.get(article)
+        own, place = register.get(article), f"{where}, article {article}"
         if own is None:
-            yield Finding(
-                NAME, "register-missing", f"{where}, article {article}", roubles(good.price), "none"
-            )
-        elif own.price != good.price:
-            yield Finding(
-                NAME, "register-price", f"{where}, article {article}", roubles(good.price), _shown(own.price)
-            )
+            yield Finding(NAME, "register-missing", place, roubles(good.price), "none")
+        elif own.prices != good.prices:
+            yield Finding(NAME, "register-price", place, _all(good.prices), _all(own.prices))
+        elif own.sold_at is not None and own.sold_at != good.price:
+            yield Finding(NAME, "register-sells", place, roubles(good.price), roubles(own.sold_at))
         elif own.barcodes != good.barcodes:
-            yield Finding(
-                NAME,
-                "register-barcodes",
-                f"{where}, article {article}",
-                " ".join(sorted(good.barcodes)),
-                " ".join(sorted(own.barcodes)),
-            )
+            codes = [" ".join(sorted(one.barcodes)) for one in (good, own)]
+            yield Finding(NAME, "register-barcodes", place, *codes)
     for article, own in register.items():
         if article not in server and own.price is not None:
-            yield Finding(NAME, "register-stale", f"{where}, article {article}", "none", _shown(own.price))
+            yield Finding(NAME, "register-stale", f"{where}, article {article}", "none", roubles(own.price))
 
 
 def _server(point: PricesSeen, seen: Observations) -> Iterator[Finding]:
-    for article, expected in expected_prices(seen, point.at).items():
+    """Whether a good is there at all is import-honest's question."""
+    for (article, number), expected in expected_prices(seen, point.at).items():
         good = point.server.get(article)
-        if good is None:
-            continue  # whether it should be there is import-honest's question
-        if good.price != expected:
-            yield Finding(
-                NAME, "server-price", f"server, article {article}", _shown(expected), _shown(good.price)
-            )
+        shown = None if good is None else good.prices.get(number)
+        if good is not None and shown != expected:
+            rule = "server-price" if number == 1 else "server-second-price"
+            yield Finding(NAME, rule, f"server, article {article}", _shown(expected), _shown(shown))
 
 
 def accepted(seen: Observations, at: datetime) -> list[GoodsDocument]:
@@ -78,26 +69,25 @@ def accepted(seen: Observations, at: datetime) -> list[GoodsDocument]:
     ]
 
 
-def expected_prices(seen: Observations, at: datetime) -> dict[str, Decimal | None]:
-    """Article -> base price in kopecks that holds in this shop at ``at`` (None: withdrawn)."""
-    known: dict[str, list[PriceEntry]] = {}
-    unclear: set[str] = set()
+def expected_prices(seen: Observations, at: datetime) -> dict[tuple[str, int], Decimal | None]:
+    """(Article, price number) -> kopecks that hold in this shop at ``at`` (None: withdrawn, or not begun)."""
+    known: dict[tuple[str, int], list[PriceEntry]] = {}
+    unclear: set[tuple[str, int]] = set()
     for document in accepted(seen, at):
         for entry in document.prices:
-            if entry.number != _BASE_PRICE or not _here(entry.shops, seen.shop):
+            if not (entry.shops is None or seen.shop in entry.shops):
                 continue
-            entries = known.setdefault(entry.article, [])
-            same_key = [old for old in entries if old.department == entry.department]
-            replaced = [old for old in same_key if old.begin == entry.begin]
-            if entry.deleted and same_key and not replaced:
-                unclear.add(entry.article)
-            known[entry.article] = [old for old in entries if old not in replaced]
+            key = entry.article, entry.number
+            entries = known.setdefault(key, [])
+            same_department = [old for old in entries if old.department == entry.department]
+            replaced = [old for old in same_department if old.begin == entry.begin]
+            if entry.deleted and same_department and not replaced:
+                unclear.add(key)
+            known[key] = [old for old in entries if old not in replaced]
             if not entry.deleted:
-                known[entry.article].append(entry)
-    prices = {
-        article: _effective(entries, at) for article, entries in known.items() if article not in unclear
-    }
-    return {article: price for article, (clear, price) in prices.items() if clear}
+                known[key].append(entry)
+    judged = {key: _effective(entries, at) for key, entries in known.items() if key not in unclear}
+    return {key: price for key, (is_clear, price) in judged.items() if is_clear}
 
 
 def _effective(entries: list[PriceEntry], at: datetime) -> tuple[bool, Decimal | None]:
@@ -113,9 +103,9 @@ def _effective(entries: list[PriceEntry], at: datetime) -> tuple[bool, Decimal |
     return len(values) <= 1, next(iter(values), None)
 
 
-def _here(shops: frozenset[int] | None, shop: int) -> bool:
-    return shops is None or shop in shops
-
-
 def _shown(price: Decimal | None) -> str:
     return "none" if price is None else roubles(price)
+
+
+def _all(prices: Mapping[int, Decimal]) -> str:
+    return ", ".join(f"{number}: {roubles(price)}" for number, price in sorted(prices.items())) or "none"

@@ -1,0 +1,158 @@
+"""The driver of the product `set`: provision -> health -> load -> play -> observe -> destroy (DESIGN 7)."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Sequence
+from decimal import Decimal
+from pathlib import Path
+
+from testbench.drivers.port import Build, Limits
+from testbench.drivers.set10.observing import Observer
+from testbench.drivers.set10.player import Over, Player
+from testbench.drivers.set10.processes import StartError
+from testbench.drivers.set10.provision import Store
+from testbench.drivers.set10.reduction import Reduction
+from testbench.oracles import Finding, Observations, Question, Statement, differential, judge
+from testbench.outcomes import Outcome
+from testbench.scenarios import folder
+from testbench.scenarios.schema import Scenario, Stated
+
+OBSERVATIONS_FILE = "observations.json"
+FINDINGS_FILE = "findings.json"
+_SHOWN_FINDINGS = 10
+
+
+class SetDriver:
+    """``testbench.drivers.port.Driver`` for SET 10: real processes, public interfaces only."""
+
+    def load(self, path: Path) -> Scenario:
+        """Read a scenario's folder or its scenario.json.
+
+        Raises:
+            ScenarioError: it cannot be read or is not valid (a UsageError).
+        """
+        return folder.read(path)
+
+    def write(self, scenario: Scenario, target: Path) -> None:
+        """Write scenario.json and documents/ into ``target``."""
+        folder.write(scenario, target)
+
+    def reducible(self, scenario: Scenario) -> Reduction:
+        """What may be left out: events, then goods in documents, then registers."""
+        return Reduction(scenario)
+
+    def play(
+        self,
+        build: Build,
+        scenario: Scenario,
+        workspace: Path,
+        limits: Limits,
+        right: Observations | None = None,
+    ) -> Outcome:
+        """Play it once and judge it; see the port.
+
+        Args:
+            right: what the version that is taken to be right showed (``observe`` gives it); with it the
+                differential oracle looks too.
+        """
+        begun = time.monotonic()
+        result = self._observed(build, scenario, workspace, limits)
+        seconds = time.monotonic() - begun
+        if isinstance(result, Outcome):
+            return result
+        findings = judge(result, question(scenario, right))
+        _leave(workspace, result, findings)
+        if not findings:
+            return Outcome.good(seconds=seconds, events=scenario.size)
+        primary = findings[0]
+        detail = "\n".join(finding.text for finding in findings[:_SHOWN_FINDINGS])
+        return Outcome.bad(
+            primary.signature,
+            detail,
+            expected=f"{primary.where}: {primary.expected}",
+            seen=f"{primary.where}: {primary.seen}",
+            seconds=seconds,
+            events=scenario.size,
+        )
+
+    def observe(
+        self, build: Build, scenario: Scenario, workspace: Path, limits: Limits
+    ) -> Observations | None:
+        """Play it once without judging; None when the build cannot be played."""
+        result = self._observed(build, scenario, workspace, limits)
+        return result if isinstance(result, Observations) else None
+
+    def _observed(
+        self, build: Build, scenario: Scenario, workspace: Path, limits: Limits
+    ) -> Observations | Outcome:
+        begun = time.monotonic()
+        try:
+            with Store(build, scenario, workspace, limits) as store:
+                return _played(store, scenario)
+        except StartError as problem:
+            return Outcome.untestable("start", str(problem)[:1000], seconds=time.monotonic() - begun)
+        except OSError as problem:
+            where = problem.filename or "the workspace"
+            return Outcome.infra(
+                "provision", f"{where}: {problem.strerror}", seconds=time.monotonic() - begun
+            )
+
+
+def question(scenario: Scenario, right: Observations | None = None) -> Question:
+    """What the scenario's oracle asks, in the oracles' own terms."""
+    oracle = scenario.oracle
+    return Question(
+        invariants=oracle.invariants,
+        statements=[statement for stated in oracle.stated for statement in _statements(stated)],
+        right=right,
+        looks_for=oracle.looks_for,
+    )
+
+
+def _played(store: Store, scenario: Scenario) -> Observations:
+    player = Player(store, scenario)
+    observer = Observer(store, scenario, player)
+    points = {point.after: point.name for point in scenario.observe}
+    is_complete = False
+    try:
+        for event in scenario.events:
+            player.play(event)
+            if event.seq in points:
+                observer.look_at_prices(points[event.seq])
+        observer.finish()
+        is_complete = not player.note_ended()
+    except Over:
+        pass
+    return observer.observations(is_complete)
+
+
+def _statements(stated: Stated) -> Sequence[Statement]:
+    about = "receipt" if stated.receipt else "z" if stated.z else "price"
+    subject = stated.receipt or stated.z or stated.price or ""
+    given = {name: getattr(stated, name) for name in ("total", "discount", "vat", "net", "value")}
+    return [
+        Statement(
+            about=about, subject=subject, what=what, value=Decimal(value) * 100, register=stated.register_
+        )
+        for what, value in given.items()
+        if value is not None
+    ]
+
+
+def _leave(workspace: Path, seen: Observations, findings: Sequence[Finding]) -> None:
+    """What people and the bundle want to see afterwards, beside the product's own logs."""
+    normal = json.dumps(differential.normalised(seen), indent=1, sort_keys=True, ensure_ascii=False)
+    (workspace / OBSERVATIONS_FILE).write_text(normal + "\n", encoding="utf-8")
+    found = [
+        {
+            "signature": finding.signature,
+            "where": finding.where,
+            "expected": finding.expected,
+            "seen": finding.seen,
+        }
+        for finding in findings
+    ]
+    text = json.dumps(found, indent=1, ensure_ascii=False)
+    (workspace / FINDINGS_FILE).write_text(text + "\n", encoding="utf-8")
