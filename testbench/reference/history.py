@@ -49,7 +49,7 @@ def build_history(target: Path, upto: str | None = None) -> HistoryReport:
     """Builds the reference SET's repository (bare) at `target`, or brings the one that is there up to date.
 
     With `upto` (a tag) commits and tags end there; a later call with a later tag, or none, appends the
-    following ones, whose ids are those of a build in one go. A call that finds nothing to add changes nothing.
+    following ones, whose ids are those of a build in one go. A call with nothing to add changes nothing.
     The repository appears, or grows, in one step: an interrupted call leaves what was there before. Beside it
     lies `<target>.product.yaml`, which names it for the bench.
 

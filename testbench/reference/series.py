@@ -36,7 +36,7 @@ class Release(BaseModel):
 
 
 class Series(BaseModel):
-    """The whole history: releases in their order, and the one committer of all commits, so that ids are fixed."""
+    """The whole history: releases in their order, and the one committer of all commits."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
