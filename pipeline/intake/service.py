@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -115,7 +116,7 @@ def classify(
         NotFoundError: no such case, or no such class; near names are given.
         RefusedError: the case is closed, no class is given, or the approver is the one who classifies.
     """
-    row = _locked(unit, case_id, "classify")
+    row = locked(unit, case_id, "classify")
     for name in rules.unknown_classes(classes, GARANT.classes):
         near = nearest(name, GARANT.classes)
         hint = f" Did you mean {' or '.join(near)}?" if near else ""
@@ -130,7 +131,7 @@ def classify(
     if not changed and not found:
         return row
     if changed:
-        approval = {"approved_by": approved_by} if approved_by else {}
+        approval: dict[str, Any] = {"approved_by": approved_by} if approved_by else {}
         unit.record(KIND, row.id, "classified", classes=wanted, by=unit.actor, **approval)
         row.classes = wanted
     if found:
@@ -138,7 +139,7 @@ def classify(
         row.software_defect_at = unit.now
     if row.state == "registered":
         row.state = "classified"
-    _touched(unit, row)
+    touched(unit, row)
     announcements.classified(unit, row)
     return row
 
@@ -150,11 +151,11 @@ def restore(unit: UnitOfWork, case_id: str, *, at: datetime | None = None) -> Ca
         NotFoundError: no such case.
         RefusedError: it is restored or closed already, or ``at`` is before the registration or to come.
     """
-    row = _locked(unit, case_id, "restore")
+    row = locked(unit, case_id, "restore")
     instant = _past(unit, row, at, "restored")
     unit.record(KIND, row.id, "restored", at=instant)
     row.state, row.restored_at = "restored", instant
-    _touched(unit, row)
+    touched(unit, row)
     return row
 
 
@@ -165,7 +166,7 @@ def reopen(unit: UnitOfWork, case_id: str) -> CaseRow:
         NotFoundError: no such case.
         RefusedError: it was not restored, or longer ago than that.
     """
-    row = _locked(unit, case_id, "reopen")
+    row = locked(unit, case_id, "reopen")
     assert row.restored_at is not None
     if unit.now - row.restored_at > rules.REOPEN_WITHIN:
         raise RefusedError(
@@ -174,7 +175,7 @@ def reopen(unit: UnitOfWork, case_id: str) -> CaseRow:
         )
     unit.record(KIND, row.id, "reopened")
     row.state, row.restored_at = "classified" if row.classes else "registered", None
-    _touched(unit, row)
+    touched(unit, row)
     return row
 
 
@@ -189,12 +190,12 @@ def close(unit: UnitOfWork, case_id: str, reason: str, *, tell: bool = True) -> 
         NotFoundError: no such case.
         RefusedError: it is closed already, or no reason is given.
     """
-    row = _locked(unit, case_id, "close")
+    row = locked(unit, case_id, "close")
     if not reason.strip():
         raise RefusedError(f"case {row.id}: closing needs a reason; the client is told it")
     unit.record(KIND, row.id, "closed", reason=reason)
     row.state = "closed"
-    _touched(unit, row)
+    touched(unit, row)
     if tell:
         announcements.closed(unit, row, reason)
     return row
@@ -211,7 +212,7 @@ def link_defect(unit: UnitOfWork, case_id: str, defect_id: str, *, recorded: boo
         NotFoundError: no such case.
         RefusedError: it is tied to another defect.
     """
-    row = _locked(unit, case_id, "link")
+    row = locked(unit, case_id, "link")
     if row.defect_id == defect_id:
         return row
     if row.defect_id is not None:
@@ -224,7 +225,7 @@ def link_defect(unit: UnitOfWork, case_id: str, defect_id: str, *, recorded: boo
         kind = "defect_recorded" if recorded else "client_linked"
         unit.record(KIND, row.id, kind, defect=defect_id, client="this")
     unit.record(KIND, row.id, "defect_linked", defect=defect_id, recorded=recorded)
-    _touched(unit, row)
+    touched(unit, row)
     return row
 
 
@@ -271,12 +272,26 @@ def events(session: Session, case_id: str) -> list[EventRow]:
     return list(session.scalars(chosen.order_by(EventRow.at, EventRow.id)))
 
 
-def _locked(unit: UnitOfWork, case_id: str, action: str) -> CaseRow:
+def locked(unit: UnitOfWork, case_id: str, action: str) -> CaseRow:
+    """The case, locked for this transaction, if the action may be done in its state.
+
+    Raises:
+        NotFoundError: no such case.
+        RefusedError: its state forbids the action; the next action is named.
+    """
     case(unit.session, case_id)
     row = unit.get(CaseRow, case_id, called="case")
     refused = rules.refusal(row.state, action)
     if refused is not None:
         raise RefusedError(f"case {row.id} {refused}")
+    return row
+
+
+def touched(unit: UnitOfWork, row: CaseRow) -> CaseRow:
+    """Something happened to the case: its clocks are looked at anew."""
+    row.updated_at = unit.now
+    unit.session.flush()
+    unit.wake(KIND, row.id)
     return row
 
 
@@ -292,12 +307,6 @@ def _past(unit: UnitOfWork, row: CaseRow, at: datetime | None, what: str) -> dat
             f"{row.registered_at.isoformat()}: correct the time"
         )
     return min(instant, unit.now)
-
-
-def _touched(unit: UnitOfWork, row: CaseRow) -> None:
-    row.updated_at = unit.now
-    unit.session.flush()
-    unit.wake(KIND, row.id)
 
 
 def _store_of(session: Session, client_id: str, store_id: str | None) -> None:
