@@ -152,7 +152,7 @@ class Dispatcher:
             job.token += 1
             job.lease_until = unit.now + self._lease
             job.updated_at = unit.now
-            wakeup.due_at = job.lease_until  # the reaper rings again only when the lease has run out
+            wakeup.reap_at = job.lease_until  # the reaper rings again only when the lease has run out
             return RunningJob(
                 effect_id=job.effect_id,
                 kind=job.kind,
@@ -175,7 +175,7 @@ class Dispatcher:
                 return
             job.lease_until = unit.now + self._lease
             wakeup = unit.get(WakeupRow, ("job", running.effect_id), called="wake-up")
-            wakeup.due_at = job.lease_until
+            wakeup.reap_at = job.lease_until
 
     def note_progress(self, effect_id: str, token: int, progress: dict[str, Any]) -> None:
         """Show what the job is doing (text, done, total)."""
@@ -251,8 +251,13 @@ class _Heartbeat:
 
 
 def _current(unit: UnitOfWork, tick: Tick) -> WakeupRow | None:
+    # Any bell will do for a wake-up that is due, also an older one: were only the newest good, a reaper that
+    # rings faster than the queue is worked off would make every bell stale before its turn. The newest bell
+    # is good even a moment before its time, for the queue's clock and ours differ by milliseconds.
     row = unit.session.get(WakeupRow, (tick.kind, tick.thing_id), with_for_update=True)
-    return row if row is not None and row.seq == tick.seq and row.pending else None
+    if row is None or not row.pending:
+        return None
+    return row if row.seq == tick.seq or row.due_at <= unit.now else None
 
 
 def _consume(unit: UnitOfWork, tick: Tick) -> bool:

@@ -14,9 +14,10 @@ TICKS = "ticks"
 
 @dataclass(frozen=True, kw_only=True)
 class Tick:
-    """Look at one thing again. The same tick may be delivered any number of times.
+    """Look at one thing again: a bell. It may be delivered any number of times, late, or out of order.
 
-    ``seq`` is the wake-up's number: a tick whose number is no longer the thing's newest does nothing.
+    ``seq`` gives each bell a name. What it is rung for stands in the wake-up's row (``WakeupRow``), and that
+    is consumed once: further bells for it find nothing to do.
     """
 
     kind: str

@@ -1,7 +1,8 @@
 """Rings again for what was due and did not happen: lost bells, dead workers, engines that forgot.
 
-Level-triggered: it looks at what is pending and overdue, not at who died. A new wake-up number makes the
-old tick stale, so should the lost one turn up after all, it does nothing.
+Level-triggered: it looks at what is pending and overdue, not at who died. A bell may be late only because the
+queue is long; ringing again at a fixed pace would then make the queue longer still (with a pace of one second
+two workers once did nothing but answer bells). So each further ring for the same wake-up waits twice as long.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ from pipeline.engine.unit import UnitOfWork
 
 #: How late a bell may be before it counts as lost. More than an engine's polling and a long transaction.
 GRACE = timedelta(seconds=20)
+#: The wait doubles so often and no more: 20 s, 40 s, ... 21 minutes.
+MOST_DOUBLINGS = 6
 
 
 def ring_overdue(unit: UnitOfWork, *, grace: timedelta = GRACE, limit: int = 1000) -> list[Tick]:
@@ -25,15 +28,16 @@ def ring_overdue(unit: UnitOfWork, *, grace: timedelta = GRACE, limit: int = 100
     """
     overdue = unit.session.scalars(
         select(WakeupRow)
-        .where(WakeupRow.pending, WakeupRow.due_at < unit.now - grace)
-        .order_by(WakeupRow.due_at)
+        .where(WakeupRow.pending, WakeupRow.reap_at < unit.now - grace)
+        .order_by(WakeupRow.reap_at)
         .limit(limit)
         .with_for_update(skip_locked=True)
     )
     ticks = []
     for row in overdue:
+        row.reap_at = unit.now + grace * (2 ** min(row.rings, MOST_DOUBLINGS) - 1)
+        row.rings += 1
         row.seq += 1
-        row.due_at = unit.now
         unit.session.flush()
         tick = Tick(kind=row.kind, thing_id=row.thing_id, seq=row.seq)
         unit.engine.enqueue(unit.session, tick, queue=row.queue, delay_seconds=0)

@@ -15,16 +15,20 @@ class WakeupRow(Base):
     """The newest wake-up of one thing. The truth about what is due: the engine's queue is only the bell."""
 
     __tablename__ = "wakeups"
-    __table_args__ = (Index(None, "pending", "due_at"),)
+    __table_args__ = (Index(None, "pending", "reap_at"),)
 
     kind: Mapped[str] = mapped_column(String(32), primary_key=True)
     thing_id: Mapped[str] = mapped_column(String(128), primary_key=True)
-    #: Grows with each wake-up; a tick with a smaller number is stale.
+    #: Grows with each bell, so that each has a name of its own.
     seq: Mapped[int]
     queue: Mapped[str] = mapped_column(String(32))
     due_at: Mapped[datetime]
     #: Not yet consumed. The reaper rings again for what is pending and overdue.
     pending: Mapped[bool]
+    #: The reaper counts from here; later than ``due_at`` while a job holds a lease, or was rung again.
+    reap_at: Mapped[datetime]
+    #: How often the reaper has rung for this wake-up; it waits longer each time.
+    rings: Mapped[int]
 
 
 class JobRow(Base):

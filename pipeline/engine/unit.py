@@ -81,12 +81,12 @@ class UnitOfWork:
         due = max(at or self.now, self.now)
         row = self.session.get(WakeupRow, (kind, thing_id), with_for_update=True)
         if row is None:
-            row = WakeupRow(kind=kind, thing_id=thing_id, seq=0, queue=queue, due_at=due, pending=True)
+            row = WakeupRow(kind=kind, thing_id=thing_id, seq=0)
             self.session.add(row)
         elif row.pending and row.due_at <= due and row.queue == queue:
             return  # an earlier bell is already set; that tick will decide again
         row.seq += 1
-        row.queue, row.due_at, row.pending = queue, due, True
+        row.queue, row.due_at, row.pending, row.reap_at, row.rings = queue, due, True, due, 0
         self.session.flush()
         tick = Tick(kind=kind, thing_id=thing_id, seq=row.seq)
         self.engine.enqueue(self.session, tick, queue=queue, delay_seconds=(due - self.now).total_seconds())

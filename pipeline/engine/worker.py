@@ -16,8 +16,8 @@ log = logging.getLogger(__name__)
 #: Queues and how many ticks of each one worker runs at once. Bench and rollout jobs start processes of
 #: their own, so there are few of them; mail and tracker calls mostly wait.
 DEFAULT_QUEUES: Mapping[str, int] = {
-    TICKS: 4,
-    "mail": 4,
+    TICKS: 8,
+    "mail": 8,
     "tracker": 2,
     "diagnosis": 2,
     "bench": 1,

@@ -287,6 +287,49 @@ def test_the_reaper_rings_a_lost_bell(rig: Rig, clock: Any) -> None:
     assert calls == ["G-1"]
 
 
+def test_an_old_bell_serves_a_new_ring(rig: Rig, clock: Any) -> None:
+    """A long queue makes no bell stale: the first one delivered does the work, the re-rung one nothing."""
+    calls: list[str] = []
+    rig.ticks["case"] = counting(calls)
+    with rig.app.unit("test") as unit:
+        unit.wake("case", "G-1")
+    clock.advance(GRACE + SECOND)
+    with rig.app.unit("reaper") as unit:
+        ring_overdue(unit)
+    rig.dispatcher()(Tick(kind="case", thing_id="G-1", seq=1))
+    rig.dispatcher()(Tick(kind="case", thing_id="G-1", seq=2))
+
+    assert calls == ["G-1"]
+
+
+def test_an_early_old_bell_does_nothing(rig: Rig, clock: Any) -> None:
+    """A bell left over from before does not bring forward what is due later."""
+    calls: list[str] = []
+    rig.ticks["case"] = counting(calls, lambda unit: unit.now + 60 * SECOND if len(calls) < 2 else None)
+    with rig.app.unit("test") as unit:
+        unit.wake("case", "G-1")
+    rig.run()
+    rig.dispatcher()(Tick(kind="case", thing_id="G-1", seq=1))
+
+    assert calls == ["G-1"]
+
+
+def test_the_reaper_waits_longer_each_time(rig: Rig, clock: Any) -> None:
+    """Rung 1, 2, 4 graces apart: a queue that is only long is not made longer and longer."""
+    rig.ticks["case"] = counting([])
+    with rig.app.unit("test") as unit:
+        unit.wake("case", "G-1")
+    begun = clock.now
+    rings: list[float] = []
+    while len(rings) < 4:
+        clock.advance(SECOND)
+        with rig.app.unit("reaper") as unit:
+            if ring_overdue(unit):
+                rings.append((clock.now - begun) // GRACE)
+
+    assert rings == [1, 2, 4, 8]
+
+
 def test_a_job_of_unknown_kind_waits_for_newer_code(rig: Rig) -> None:
     """A worker that does not know the kind leaves the job queued, for one that does."""
     rig.start_job()
