@@ -8,7 +8,7 @@ from testbench.stores.errors import (
     StoresError,
     StoresUsageError,
 )
-from testbench.stores.isolated import Progress
+from testbench.stores.rootless import reexec_inside_user_namespace
 from testbench.stores.rules import HostSite, Mode, StorePlan, StoreSite, plain_plans
 from testbench.stores.service import Stores, down
 from testbench.stores.state import default_state_dir
@@ -20,7 +20,6 @@ __all__ = [
     "Mode",
     "ModeCheck",
     "ModeUnavailableError",
-    "Progress",
     "StartError",
     "StateError",
     "StorePlan",
@@ -32,4 +31,5 @@ __all__ = [
     "detect_mode",
     "down",
     "plain_plans",
+    "reexec_inside_user_namespace",
 ]

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from testbench.progress import Progress, Step
 from testbench.stores import launch, processes
 from testbench.stores.errors import StartError
 from testbench.stores.layout import host_files, write_host
@@ -18,9 +19,6 @@ from testbench.stores.rules import FleetSite, HostSite, Mode, StoreSite, fleet_n
 from testbench.stores.ssh import Ssh
 from testbench.stores.state import Fleet, StateDir
 from testbench.stores.supervisors import Runit, Supervisor, Systemd
-
-#: Called with what is being done, how much of it is done, and how much there is.
-Progress = Callable[[str, int, int], None]
 
 SUPERVISORS: dict[Mode, type[Systemd] | type[Runit]] = {"systemd": Systemd, "runit": Runit}
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin"
@@ -39,18 +37,18 @@ def make(state: StateDir, fleet: Fleet, held: int, progress: Progress) -> None:
     if fleet.cgroup:
         processes.make_cgroup(Path(fleet.cgroup))
     total = len(site.hosts)
-    progress("disks", 0, total)
+    progress(Step("disks", "writing the hosts' disks", 0, total))
     supervisor = supervisor_of(fleet.mode)
     done = 0
     for store in site.stores:
         for host in store.hosts:
             _make_disk(state, ssh, site, store, host, supervisor)
             done += 1
-            progress("disks", done, total)
+            progress(Step("disks", "writing the hosts' disks", done, total))
     network = Network(site, state.netns)
     _launch({"namespaces": network.namespaces()}, held)
     network.connect(held)
-    progress("network", len(site.stores), len(site.stores))
+    progress(Step("network", "links and routes", len(site.stores), len(site.stores)))
     start(state, fleet, [host.name for host in site.hosts], held, progress)
 
 
@@ -88,7 +86,9 @@ def start(state: StateDir, fleet: Fleet, hosts: Sequence[str], held: int, progre
                 "pid_file": str(state.pid_file(name)),
             }
         )
-    _launch({"hosts": orders}, held, lambda done: progress("hosts", done, len(orders)))
+    _launch(
+        {"hosts": orders}, held, lambda done: progress(Step("hosts", "starting hosts", done, len(orders)))
+    )
 
 
 def _launch(order: dict[str, object], held: int, on_host: Callable[[int], None] | None = None) -> None:
@@ -131,7 +131,7 @@ def clear(state: StateDir, index: int | None, progress: Progress) -> list[str]:
         if not pids:
             break
         found.append(f"{len(pids)} processes")
-        progress("ending", 0, len(pids))
+        progress(Step("down", f"ending {len(pids)} processes"))
         processes.end(pids)
     if index is not None:
         found += remove_links(index, str(fleet_network(index)))

@@ -188,8 +188,8 @@ def place(plans: Sequence[StorePlan], index: int) -> FleetSite:
     """Give every host its address.
 
     The fleet's first /24 is the WAN; the rest is cut into equal LANs, large enough for the store with
-    the most registers. A host has one address, for its store and for the controller: the controller's way leads
-    through the store's router.
+    the most registers. A host has one address, for its store and for the controller, whose way leads through
+    the store's router.
 
     Raises:
         StoresUsageError: the plans are wrong, or do not fit into one fleet's addresses.

@@ -10,10 +10,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
 
+from testbench.progress import Progress, Step, silent
 from testbench.stores import isolated
 from testbench.stores.detect import detect_mode
 from testbench.stores.errors import StateError, StoresError
-from testbench.stores.isolated import Progress
 from testbench.stores.layout import product_version
 from testbench.stores.network import Network
 from testbench.stores.readiness import product_answers, refuse_silent, ssh_answers, wait_for
@@ -22,10 +22,6 @@ from testbench.stores.ssh import Ssh
 from testbench.stores.state import Fleet, StateDir, default_state_dir, register_for
 
 FILL = "var/lib/.garant-fill"
-
-
-def _silent(what: str, done: int, total: int) -> None:
-    del what, done, total
 
 
 class Stores:
@@ -55,7 +51,7 @@ class Stores:
             plans: the stores wanted.
             state_dir: where the fleet is kept (None: ``default_state_dir()``); one fleet a directory.
             mode: ``auto`` takes the fullest that this machine can do (``detect_mode()``).
-            progress: called with (what, done, total) as the work goes on.
+            progress: called with a ``Step`` as the work goes on.
             wait_product: also wait for ``GET /status`` of each product.
             timeout_s: the longest wait for sshd, and again for the products, in seconds.
 
@@ -73,7 +69,7 @@ class Stores:
             if plan.product is not None:
                 product_version(plan.product)
         chosen = detect_mode().choose(mode)
-        progress = progress or _silent
+        progress = progress or silent
         state = StateDir(state_dir or default_state_dir())
         with state.lock() as held:
             if state.fleet_file.exists() or register_for(state.path).index_of(state.path) is not None:
@@ -88,7 +84,7 @@ class Stores:
                 isolated.make(state, fleet, held, progress)
                 stores._wait(stores.site.hosts, wait_product, timeout_s, progress)
             except BaseException:
-                _clear(state, _silent)
+                _clear(state, silent)
                 raise
         return stores
 
@@ -232,9 +228,9 @@ class Stores:
             if self.host_state(host) != "down":
                 raise StoresError(f"host {host} is {self.host_state(host)}, not down; nothing to start")
             self._network.plug(store, host, True)
-            isolated.start(self._state, self._fleet, [host], held, _silent)
+            isolated.start(self._state, self._fleet, [host], held, silent)
             if self._network.wan_state(store) != "cut":
-                self._wait([site], wait_product, timeout_s, _silent)
+                self._wait([site], wait_product, timeout_s, silent)
 
     def freeze(self, host: str) -> None:
         """Hang the host: nothing in it runs, its connections stay open. Needs a cgroup."""
@@ -253,22 +249,28 @@ class Stores:
                 )
 
     def _wait(self, hosts: Sequence[HostSite], product: bool, timeout_s: float, progress: Progress) -> None:
-        silent = wait_for(
-            hosts, ssh_answers, lambda done, all_: progress("sshd answers", done, all_), timeout_s
+        mute = wait_for(
+            hosts,
+            ssh_answers,
+            lambda done, all_: progress(Step("sshd", "hosts that answer", done, all_)),
+            timeout_s,
         )
-        if silent:
-            said = self.console(silent[0].name)[-600:].strip()
-            refuse_silent(silent, "sshd", timeout_s, f"its console says: {said or 'nothing'}")
+        if mute:
+            said = self.console(mute[0].name)[-600:].strip()
+            refuse_silent(mute, "sshd", timeout_s, f"its console says: {said or 'nothing'}")
         if not product:
             return
         with_product = [host for host in hosts if self.site.host(host.name)[0].plan.product is not None]
-        silent = wait_for(
-            with_product, product_answers, lambda done, all_: progress("SET answers", done, all_), timeout_s
+        mute = wait_for(
+            with_product,
+            product_answers,
+            lambda done, all_: progress(Step("product", "products that answer", done, all_)),
+            timeout_s,
         )
-        if silent:
-            log = self._state.root(silent[0].name) / "var/log/set/service.log"
+        if mute:
+            log = self._state.root(mute[0].name) / "var/log/set/service.log"
             said = log.read_text(errors="replace")[-600:].strip() if log.exists() else ""
-            refuse_silent(silent, "SET", timeout_s, f"/var/log/set/service.log says: {said or 'nothing'}")
+            refuse_silent(mute, "SET", timeout_s, f"/var/log/set/service.log says: {said or 'nothing'}")
 
     @contextlib.contextmanager
     def _changing(self) -> Iterator[int]:
@@ -318,4 +320,4 @@ def down(state_dir: Path | None = None, progress: Progress | None = None) -> lis
     if not state.path.exists() and register_for(state.path).index_of(state.path) is None:
         return []
     with state.lock():
-        return _clear(state, progress or _silent)
+        return _clear(state, progress or silent)

@@ -24,7 +24,7 @@ REGISTER = Path("/run/garant-stores")
 LOCK_WAIT_S = 15.0
 #: systemd holds a few inotify instances a host, and the kernel's limit (128) counts all hosts as one user.
 WANTED_SYSCTLS = {"fs/inotify/max_user_instances": 8192}
-_OURS = ("fleet.json", "lock", "holder", "ssh", "hosts", "netns")
+_OURS = ("fleet.json", "fleet.json.new", "ssh", "hosts", "netns", "register", "lock")
 
 
 def default_state_dir() -> Path:
@@ -102,6 +102,7 @@ class StateDir:
         self.netns = self.path / "netns"
         self.hosts = self.path / "hosts"
         self.ssh = self.path / "ssh"
+        self.holder = self.path / "holder"
 
     def root(self, host: str) -> Path:
         """Where the host's disk is mounted."""
@@ -160,7 +161,8 @@ class StateDir:
 
     def remove(self) -> None:
         """Remove what ``up`` put here, and the directory itself when nothing else is in it."""
-        for name in (*_OURS, "fleet.json.new"):
+        # From inside a user namespace the holder's note stays: only its user outside can end the holder.
+        for name in (*_OURS, *(() if in_user_namespace() else ("holder",))):
             path = self.path / name
             if path.is_dir():
                 shutil.rmtree(path)
