@@ -199,10 +199,10 @@ def _state_before(draft: _Draft, entry: Entry, kind: str) -> None:
     """A register whose window starts inside a shift gets that shift opened, inside a receipt the receipt."""
     register = entry.register
     assert register is not None
+    if entry.result.get("ok") is False or not kind.startswith(("receipt.", "cash.", "shift.")):
+        return
     if kind == "shift.open":
         draft.shifts[register] = _shift(draft, entry)
-        return
-    if not kind.startswith(("receipt.", "cash.", "shift.")):
         return
     if register not in draft.shifts:
         shift = draft.shifts[register] = _shift(draft, entry)
@@ -211,7 +211,7 @@ def _state_before(draft: _Draft, entry: Entry, kind: str) -> None:
         draft.note(f"{entry.host}: shift {shift} was open before the window; it is opened at its start")
     if kind == "receipt.open":
         draft.receipts[register] = entry.unit
-    elif kind.startswith("receipt.") and register not in draft.receipts:
+    elif entry.unit.startswith("receipt:") and register not in draft.receipts:
         draft.receipts[register] = entry.unit
         draft.add(entry.at - _BEFORE, register, _unit(draft, entry, kind), "receipt.open", {"kind": "sale"})
         draft.note(f"{entry.host}: {entry.unit} was open before the window; its first lines are not known")
@@ -232,10 +232,11 @@ def _unit(draft: _Draft, entry: Entry, kind: str) -> str:
     register = entry.register
     assert register is not None
     shift = _shift(draft, entry)
-    draft.shifts[register] = shift
     number = entry.unit.rpartition(":")[2]
-    if kind in ("receipt.close", "receipt.cancel"):
+    if kind in ("receipt.close", "receipt.cancel") and entry.result.get("ok") is not False:
         draft.receipts.pop(register, None)
+    if kind in ("restart", "network.cut", "network.restore", "network.lose_reply"):
+        return f"{kind}:{register}/{entry.seq}"
     if entry.unit.startswith("receipt:") and number.isdigit():
         return f"receipt:{register}/{shift}/{number}"
     return f"shift:{register}/{shift}"
