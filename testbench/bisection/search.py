@@ -197,16 +197,16 @@ def confirm(line: Line, parent: int, culprit: int, rate: float) -> bool:
     """
     failing, clean = (parent, culprit) if line.fixed else (culprit, parent)
     rate = min(rate, rules.MOST_CERTAIN)
-    if _sequential(line, failing, rate, CERTAIN_CONFIRMATION) is not True:
+    if settle(line, failing, rate, CERTAIN_CONFIRMATION) is not True:
         return False
     bad, told = line.counts(failing)
     # The rate here may be lower than at the end that was measured: the clean side must exclude this one too.
     rate = min(rate, max(bad / told, LOWEST_RATE))
     needed = max(CERTAIN_CONFIRMATION, statistics.runs_to_see(rate))
-    return _sequential(line, clean, rate, needed) is False
+    return settle(line, clean, rate, needed) is False
 
 
-def _sequential(line: Line, candidate: int, rate: float, least: int) -> bool | None:
+def settle(line: Line, candidate: int, rate: float, least: int) -> bool | None:
     """Run a candidate until it fails at ``rate`` (True) or is healthy (False); None when it stays unclear."""
     while True:
         bad, told = line.counts(candidate)

@@ -1,0 +1,110 @@
+"""Runs one program under limits and leaves nothing of it behind: builds, smoke tests, command scenarios."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import time
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+#: Environment variable that every process of a run inherits; how those that left the group are found.
+MARK = "TESTBENCH_RUN"
+#: Between asking a program to end and killing it, in seconds.
+GRACE = 1.0
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a program ended."""
+
+    #: Exit code; minus the signal's number when a signal ended it.
+    code: int
+    timed_out: bool
+    #: Wall time in seconds.
+    seconds: float
+
+
+def run_program(
+    argv: Sequence[str],
+    *,
+    folder: Path,
+    environment: Mapping[str, str],
+    stdout: Path,
+    stderr: Path | None = None,
+    seconds: float,
+    memory_bytes: int | None = None,
+    file_bytes: int | None = None,
+) -> Ended:
+    """Run it in ``folder`` with exactly this environment; then end everything that it started.
+
+    Args:
+        argv: program and arguments; no shell reads them.
+        folder: its working folder.
+        environment: the whole environment (the mark is added).
+        stdout: file that its output is appended to; stderr too when no other file is given.
+        stderr: file for its errors.
+        seconds: wall time after which it is killed.
+        memory_bytes: data of each process; None for no limit.
+        file_bytes: size of any file written; None for no limit.
+
+    Raises:
+        OSError: the program cannot be started, or a file cannot be written.
+    """
+    mark = uuid.uuid4().hex
+    # ulimit in a shell that becomes the program: a preexec function would be unsafe beside threads. Data, not
+    # address space: JavaScript and Java engines reserve far more of the latter than they use.
+    # A limit that is already lower stays.
+    limits = f"ulimit -d {memory_bytes // 1024} 2>/dev/null || :; " if memory_bytes else ""
+    limits += f"ulimit -f {file_bytes // 512} 2>/dev/null || :; " if file_bytes else ""
+    wrapped = ["/bin/sh", "-c", f'{limits}exec "$@"', "sh", *argv] if limits else list(argv)
+    started = time.monotonic()
+    with contextlib.ExitStack() as files:
+        out = files.enter_context(stdout.open("ab"))
+        err = files.enter_context(stderr.open("ab")) if stderr else out
+        process = subprocess.Popen(
+            wrapped,
+            cwd=folder,
+            env={**environment, MARK: mark},
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=err,
+            start_new_session=True,
+        )
+        try:
+            code = process.wait(timeout=seconds)
+            timed_out = False
+        except subprocess.TimeoutExpired:
+            timed_out = True
+            code = -signal.SIGKILL
+        finally:
+            # Also on Ctrl-C: nothing that we started outlives us.
+            _end_group(process)
+            _end_marked(mark, started_after=time.time() - (time.monotonic() - started) - 1)
+    return Ended(code, timed_out, time.monotonic() - started)
+
+
+def _end_group(process: subprocess.Popen[bytes]) -> None:
+    if process.poll() is None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGTERM)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(timeout=GRACE)
+    # The leader may be gone while its children are not.
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+def _end_marked(mark: str, started_after: float) -> None:
+    """Kill what left the process group (daemons); young processes only, so that few environments are read."""
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):
+            if process.create_time() >= started_after and process.environ().get(MARK) == mark:
+                process.kill()
