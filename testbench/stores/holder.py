@@ -1,7 +1,7 @@
 """PID 1 of the user namespace that an ordinary user's stores live in. Standard library only, run by its path.
 
-``holder.py`` prints ``ready``, waits for ``keep`` on stdin, and then stays until it is killed; with it
-goes everything in the namespace. Its maker says ``keep`` when it has noted the holder in the state directory: a
+``holder.py`` prints ``ready``, waits for ``keep`` on stdin, and then stays until it is killed; with it goes
+everything in the namespace. Its maker says ``keep`` when it has noted the holder in the state directory: a
 maker that is killed before that takes the holder with it, so none is ever forgotten.
 ``holder.py COMMAND ...`` runs the command inside and ends with its exit code.
 

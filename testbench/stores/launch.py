@@ -142,6 +142,9 @@ def _enter_root(root: str) -> None:
 
 def _become_init(host: dict[str, Any]) -> None:
     """In the new PID namespace: build the root, give up what must not be had, exec PID 1."""
+    # Here and not in the process between: pivot_root moves the root of every process of the mount namespace,
+    # and that one still has to look into the machine's /proc and write beside it.
+    unshare(CLONE_NEWNS)
     os.setsid()
     console = os.open(host["console"], os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
     null = os.open("/dev/null", os.O_RDONLY)
@@ -173,13 +176,8 @@ def _between(host: dict[str, Any], error: int) -> None:
     netns = os.open(host["netns"], os.O_RDONLY)
     _check(libc.setns(netns, CLONE_NEWNET), f"enter {host['netns']}")
     os.close(netns)
-    unshare(
-        CLONE_NEWNS
-        | CLONE_NEWUTS
-        | CLONE_NEWIPC
-        | CLONE_NEWPID
-        | (CLONE_NEWCGROUP if host["cgroup_mount"] else 0)
-    )
+    own_cgroup = CLONE_NEWCGROUP if host["cgroup_mount"] else 0
+    unshare(CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWPID | own_cgroup)
     pid = os.fork()
     if pid == 0:
         try:

@@ -49,12 +49,12 @@ def needs_user_namespace() -> bool:
 def reexec_inside_user_namespace(argv: Sequence[str] | None = None) -> None:
     """Run this program again inside a user namespace of its own; returns only where that is not needed.
 
-    Root, and a program that is already inside, go on as they are. An ordinary user's process becomes the
-    ``unshare`` that runs ``argv`` (default: the same command line) and ends with its exit code. The program sees
-    itself as root of the namespace, with the caller's files, and no network but its stores'.
+    Root, and a program already inside, go on as they are. An ordinary user's process becomes the
+    ``unshare`` that runs ``argv`` (default: the same command line) and ends with its exit code. The program
+    sees itself as root of the namespace, with the caller's files, and no network but its stores'.
 
     Raises:
-        ModeUnavailableError: this machine refuses it; the message says what is missing and how to get it.
+        ModeUnavailableError: this machine refuses it; the message says what is missing and what brings it.
 
     """
     if not needs_user_namespace():
