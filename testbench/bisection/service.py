@@ -1,4 +1,4 @@
-"""Bisection of a real product: ends tested, releases first, commits next, merges opened, culprit confirmed."""
+"""Bisection of a real product: ends tested, releases first, merges opened, the culprit confirmed."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Any, Literal
 from testbench import statistics
 from testbench.bisection import history
 from testbench.bisection.history import Candidate
+from testbench.bisection.rules import Observation
 from testbench.bisection.search import CERTAIN_CONFIRMATION, Found, Line, confirm, measure, search, settle
 from testbench.errors import TestbenchError, UsageError
 from testbench.outcomes import Kind, Outcome
@@ -150,9 +151,8 @@ class _Ends:
         self, work: _Work, good: str, good_id: str, bad: str, bad_id: str, rate: float | None
     ) -> None:
         # A line of its own: here "after" is the failing end, whatever is looked for.
-        self._line = Line(
-            2, lambda end: work.play((good_id, bad_id)[end]), work.signature, False, work.progress
-        )
+        ids = (good_id, bad_id)
+        self._line = Line(2, lambda end: work.play(ids[end]), work.signature, False, work.progress)
         line = self._line
         if rate is not None:
             line.runs_until(1, max(CERTAIN_CONFIRMATION, statistics.runs_to_see(rate)))
@@ -180,13 +180,18 @@ class _Ends:
         if clean is not False:
             raise WrongRangeError(f"{good} is not good: {self.text}; give a version without the defect")
         work.runs += line.runs
-        self._ids = (good_id, bad_id)
+        self._ids = ids
 
     def _take_signature(self, work: _Work) -> None:
         """Look for the bad end's most frequent failure from now on."""
         failures = Counter(o.signature for o in self._line.outcomes.get(1, []) if o.kind is Kind.BAD)
         if work.signature is None and failures:
             work.signature = self._line.signature = failures.most_common(1)[0][0]
+            self._line.observations = [
+                Observation(1, outcome.is_bad)
+                for outcome in (seen.looking_for(work.signature) for seen in self._line.outcomes[1])
+                if outcome.kind in (Kind.GOOD, Kind.BAD)
+            ]
 
     def copy_to(self, line: Line, older: str, newer: str) -> None:
         """Runs already made count in the search, where its ends are these."""

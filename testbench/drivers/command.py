@@ -8,8 +8,8 @@ A scenario is a folder with scenario.yaml (issue B, "Files and answers")::
     minimise: {file: events.json, format: json-list}      # json-list | lines | json-object
 
 Each run works on a fresh copy of the folder, which is its working folder, in a clean environment; home and
-temporary files are in the run's workspace. ``{build}`` and ``{python}`` are those of the build, ``{scenario}``
-is the copy, ``{input}`` the candidate's file in it.
+temporary files are in the run's workspace. ``{build}`` and ``{python}`` are those of the build,
+``{scenario}`` is the copy, ``{input}`` the candidate's file in it.
 
 The signature is the exit code, and what stays the same between runs of the last line on stderr (numbers,
 quoted texts and paths are taken out). A program that knows better prints a line ``signature: TEXT``.
