@@ -65,7 +65,7 @@ def weekly_text(times: dict[str, object]) -> str:
     """The inverse of ``weekly_times``."""
     days = times["days"]
     assert isinstance(days, list)
-    spans = "daily" if len(days) == len(DAYS) else ",".join(days)
+    spans = "daily" if len(days) == len(DAYS) else ",".join(_spans([DAYS.index(day) for day in days]))
     return f"{spans} {times['from']}-{times['to']}"
 
 
@@ -86,3 +86,13 @@ def _span(span: str) -> list[str]:
     start, end = DAYS.index(first), DAYS.index(last or first)
     length = (end - start) % len(DAYS) + 1
     return [DAYS[(start + step) % len(DAYS)] for step in range(length)]
+
+
+def _spans(days: list[int]) -> list[str]:
+    runs: list[list[int]] = []
+    for day in days:
+        if runs and day == runs[-1][-1] + 1:
+            runs[-1].append(day)
+        else:
+            runs.append([day])
+    return [DAYS[run[0]] if len(run) == 1 else f"{DAYS[run[0]]}-{DAYS[run[-1]]}" for run in runs]
