@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from pipeline.clocks import ticks as clocks
 from pipeline.engine.dispatch import JobFunction, TickFunction
 
 if TYPE_CHECKING:
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
 
 def tick_functions(app: Garant) -> Mapping[str, TickFunction]:
     """By kind of thing."""
-    return {}
+    return {**clocks.ticks(app)}
 
 
 def job_functions(app: Garant) -> Mapping[str, JobFunction]:
