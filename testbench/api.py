@@ -156,7 +156,7 @@ class Bench:
         verdict = verdict or self.run(scenario, version)
         if not verdict.shown or verdict.signature is None:
             raise TestbenchError(
-                f"nothing to minimise: {scenario.name} on {version} is {verdict.word.value} ({verdict.reason})"
+                f"nothing to minimise: {scenario.name} on {version} is {verdict.word.value}: {verdict.reason}"
             )
         return minimise(
             reducible,

@@ -1,4 +1,4 @@
-"""Is it fixed? The two-sided rule: the new build is clean often enough AND the old one still shows the defect.
+"""Is it fixed? Two-sided: the new build is clean often enough AND the old one still shows the defect.
 
 Source: DESIGN section 7, "Fixed means".
 """

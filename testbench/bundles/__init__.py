@@ -1,0 +1,1 @@
+"""Bundles: a reproduced defect as a folder that pytest runs."""
