@@ -19,7 +19,8 @@ _EXPECTED = {
 def check(seen: Observations) -> Iterator[Finding]:
     """One finding per trouble; the rule names its kind, the role and the error's type, never data."""
     for trouble in seen.troubles:
-        role = trouble.where.split(" ")[0]
+        # A whole store may run in one process: which of its parts crashed is then not to be seen.
+        role = "" if trouble.kind == "crash" else trouble.where.split(" ")[0]
         rule = ":".join(part for part in (trouble.kind, role, trouble.what) if part)
         seen_text = trouble.detail.strip().splitlines()[-1][:300] if trouble.detail.strip() else trouble.what
         yield Finding(NAME, rule, trouble.where, _EXPECTED.get(trouble.kind, "health"), seen_text)

@@ -1,13 +1,13 @@
 """Oracle price-agreement: a register sells at the server's price, and that is what the ERP sent last.
 
-Only what has one meaning is judged: an article whose documents can be read in two ways (prices that differ
-by department, a withdrawal that names no begin-date of the price that it withdraws) is left out.
+A register without a department sells at the lowest department's price. Only what has one meaning is judged:
+an article with a withdrawal that names no begin-date of the price that it withdraws is left out.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from decimal import Decimal
 
 from testbench.oracles.findings import Finding, roubles
@@ -86,21 +86,24 @@ def expected_prices(seen: Observations, at: datetime) -> dict[tuple[str, int], D
             known[key] = [old for old in entries if old not in replaced]
             if not entry.deleted:
                 known[key].append(entry)
-    judged = {key: _effective(entries, at) for key, entries in known.items() if key not in unclear}
-    return {key: price for key, (is_clear, price) in judged.items() if is_clear}
+    return {key: _effective(entries, at) for key, entries in known.items() if key not in unclear}
 
 
-def _effective(entries: list[PriceEntry], at: datetime) -> tuple[bool, Decimal | None]:
-    """(has one meaning, price): per department the latest begun entry that has not ended."""
+def _effective(entries: list[PriceEntry], at: datetime) -> Decimal | None:
+    """Per department the latest begun entry that has not ended; of several departments the lowest counts."""
     current: dict[str, PriceEntry] = {}
     for entry in entries:
         if (entry.begin and entry.begin > at) or (entry.end and entry.end < at):
             continue
         other = current.get(entry.department)
-        if other is None or (entry.begin or at) >= (other.begin or at):
+        if other is None or _begun(entry) >= _begun(other):
             current[entry.department] = entry
-    values = {entry.price for entry in current.values()}
-    return len(values) <= 1, next(iter(values), None)
+    lowest = min(current.values(), key=lambda entry: (len(entry.department), entry.department), default=None)
+    return None if lowest is None else lowest.price
+
+
+def _begun(entry: PriceEntry) -> datetime:
+    return entry.begin or datetime.min.replace(tzinfo=UTC)
 
 
 def _shown(price: Decimal | None) -> str:

@@ -19,6 +19,8 @@ from testbench.scenarios.schema import Event, Scenario
 _ERROR_TYPE = re.compile(r"\b([A-Z][A-Za-z]*(?:Error|Exception|Exit|Interrupt))\b")
 #: How often a package's status is asked; with explicit exchange it is final at once.
 _STATUS_POLLS = 50
+#: How long a process may take to be gone after its connection broke.
+_DYING_SECONDS = 1.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -154,14 +156,15 @@ class Player:
             self._trouble("hang", register, "", str(problem))
             raise Over from None
         except WireError as problem:
-            if not self.note_ended():
+            # The kernel closes a dying process's connections a moment before it can be waited for.
+            if not self.note_ended(within=_DYING_SECONDS):
                 self._trouble("crash", register, "connection", str(problem))
             raise Over from None
 
-    def note_ended(self) -> bool:
-        """Note processes that ended by themselves; True when there was one."""
+    def note_ended(self, within: float = 0.0) -> bool:
+        """Note processes that ended by themselves, or do so ``within`` seconds; True when there was one."""
         found = False
-        for child, code in self._store.ended():
+        for child, code in self._store.ended(within):
             named = _ERROR_TYPE.findall(child.errors())
             what = named[-1] if named else f"signal-{-code}" if code < 0 else f"exit-{code}"
             last_line = (child.errors().strip().splitlines() or [""])[-1]

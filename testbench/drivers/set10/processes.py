@@ -22,7 +22,7 @@ _SETPRIV = shutil.which("setpriv")
 _DIES_WITH_US = (_SETPRIV, "--pdeathsig", "KILL", "--") if _SETPRIV else ()
 #: How much of a process's stderr is looked at for the error's type.
 _TAIL_BYTES = 16 * 1024
-_POLL_SECONDS = 0.002
+POLL_SECONDS = 0.002
 
 
 class StartError(Exception):
@@ -125,7 +125,7 @@ class Child:
                 raise StartError(f"{self.name} ended at its start; {self.errors()[-500:]}")
             if time.monotonic() > deadline:
                 raise StartError(f"{self.name} was not ready in time; {self.errors()[-500:]}")
-            time.sleep(_POLL_SECONDS)
+            time.sleep(POLL_SECONDS)
 
     def _object(self, text: bytes) -> dict[str, Any]:
         try:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Iterable
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
@@ -18,7 +17,7 @@ from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
 from testbench.drivers.port import Build, Limits
-from testbench.drivers.set10.processes import Child, StartError
+from testbench.drivers.set10.processes import POLL_SECONDS, Child, StartError
 from testbench.drivers.set10.wire import Wire
 from testbench.scenarios.schema import Scenario
 
@@ -122,12 +121,15 @@ class Store:
         self._wires[register].close()
         self._children[register].kill()
 
-    def ended(self) -> Iterable[tuple[Child, int]]:
-        """Processes that are no longer there although nobody ended them, with their exit codes."""
-        for child in self._children.values():
-            code = child.exit_code
-            if code is not None:
-                yield child, code
+    def ended(self, within: float = 0.0) -> list[tuple[Child, int]]:
+        """Processes that nobody ended and that are gone ``within`` seconds, with their exit codes."""
+        until = time.monotonic() + within
+        while True:
+            codes = [(child, child.exit_code) for child in self._children.values()]
+            gone = [(child, code) for child, code in codes if code is not None]
+            if gone or time.monotonic() >= until:
+                return gone
+            time.sleep(POLL_SECONDS)
 
     def _start_whole(self) -> None:
         config = self._folder / "store.json"

@@ -110,7 +110,7 @@ def test_one_value_has_one_mask_everywhere() -> None:
 
 def test_masked_card_stays_in_its_range() -> None:
     """The range of the masked card's type is widened, so that the card still belongs to it."""
-    document = f"""<cards-catalog><internal-card-type guid="5"><card-range guid="9"
+    document = """<cards-catalog><internal-card-type guid="5"><card-range guid="9"
       startField="2013800000000" countField="1000"/></internal-card-type></cards-catalog>"""
     masked = Masker(KEY).mask_file("cards.xml", document.encode()).decode()
     card = int(Masker(KEY).mask_value("card", CARD))

@@ -18,8 +18,8 @@ def test_steps_in_english(scenario: Scenario) -> None:
         "barcode 4600000000015: price 89.90, VAT 10 %.",
         "2. Register 1: exchange with the server (goods and prices in, receipts out).",
         "3. Register 1: open the shift (cashier 17).",
-        "4. Register 1: start a sale, scan 4600000000015, 2 pcs, give a discount of 10 % on the whole receipt, "
-        "pay 200.00 RUB in cash, close the receipt.",
+        "4. Register 1: start a sale, scan 4600000000015, 2 pcs, "
+        "give a discount of 10 % on the whole receipt, pay 200.00 RUB in cash, close the receipt.",
         "5. Register 1: close the shift (Z report).",
     ]
 
