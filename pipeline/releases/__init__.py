@@ -1,0 +1,1 @@
+"""Releases: reproducible packages, manifests, m-of-n approvals by OpenSSH signatures (DESIGN section 3)."""

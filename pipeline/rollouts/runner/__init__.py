@@ -1,0 +1,1 @@
+"""What carries a slice of hosts through one action: real Ansible, or a fleet in memory."""
