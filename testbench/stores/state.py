@@ -11,7 +11,7 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -180,8 +180,14 @@ class Register:
     One folder with an entry per fleet. The last fleet to go puts the settings back.
     """
 
-    def __init__(self, folder: Path = REGISTER, settings: Path = Path("/proc/sys")) -> None:
+    def __init__(
+        self,
+        folder: Path = REGISTER,
+        settings: Path = Path("/proc/sys"),
+        in_use: Callable[[int, str], str | None] = index_is_taken,
+    ) -> None:
         self.folder = folder
+        self._in_use = in_use
         self._settings = settings
         self._changed = folder / "sysctls.json"
 
@@ -219,7 +225,7 @@ class Register:
             reasons = []
             for index in range(FLEETS):
                 network = str(fleet_network(index))
-                reason = entries.get(index) or index_is_taken(index, network)
+                reason = entries.get(index) or self._in_use(index, network)
                 if reason is None:
                     entry = self.folder / f"fleet-{index}.json"
                     entry.write_text(json.dumps({"state_dir": str(state_dir), "made_by": os.getpid()}))
