@@ -173,7 +173,7 @@ def shift(
     cashier = _Cashier(
         assortment, random.Random(f"shift {seed} {cash} {number}"), cash, number, first_document
     )
-    cashier.do("shift.open", tab_number=17)
+    cashier.do("shift.open", tab_number="17")
     cashier.do("cash.in", amount=500000)
     uneven_after = _spread(uneven_discounts, receipts)
     for index in range(receipts):

@@ -34,7 +34,7 @@ def test_assortment_is_mixed() -> None:
 
 
 def test_weight_barcode() -> None:
-    """21, five digits of PLU, five of grams, and a check digit that makes the weighted sum a multiple of ten."""
+    """21, five digits of PLU, five of grams, and a check digit that makes the weighted sum end in 0."""
     assert trading.weight_barcode(678, 126) == "2100678001267"
     for plu, grams in ((1, 2500), (99999, 1), (40, 120)):
         code = trading.weight_barcode(plu, grams)
