@@ -195,3 +195,15 @@ def test_command_line(tmp_path: Path) -> None:
     assert json.loads(built.stdout)["added"] == ["v10.4.1.0", "v10.4.2.0"]
     assert "brought v10.4.3.0" in appended.stdout
     assert [row["tag"] for row in json.loads(listed.stdout)] == [r.tag for r in load_series().releases]
+
+
+def test_record_is_for_tests_only() -> None:
+    """No program of ours names the record of planted defects: verdicts and culprits are found, not looked up."""
+    root = Path(__file__).parents[3]
+    readers = [
+        path
+        for package in ("pipeline", "testbench")
+        for path in (root / package).rglob("*.py")
+        if "planted-defects" in path.read_text(encoding="utf-8")
+    ]
+    assert readers == []
