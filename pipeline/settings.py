@@ -32,6 +32,12 @@ class MailSettings(_Section):
     user: str | None = None
     password_env: str | None = None
     timeout_s: float = 30.0
+    #: Told in every notice as the way to call us: a telephone number, a web address.
+    support: str | None = None
+    #: Internal warnings for which no address is known go here, in this language.
+    duty: str = "duty@support.invalid"
+    internal_language: Literal["ru", "en"] = "ru"
+    internal_zone: str = "Europe/Moscow"
 
 
 class TrackerSettings(_Section):
@@ -46,6 +52,10 @@ class TrackerSettings(_Section):
     timeout_s: float = 30.0
     #: Jira Data Center takes a personal access token as bearer; Cloud takes user and token.
     auth: Literal["basic", "bearer"] = "basic"
+    #: How long a new issue may be missing from Jira's search (seconds).
+    index_lag_s: float = 300.0
+    #: Address of our web, for the link from the issue back to the defect.
+    link_base: str | None = None
 
 
 class ReleaseSettings(_Section):

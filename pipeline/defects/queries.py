@@ -34,9 +34,9 @@ def case_numbers(session: Session, defect_id: str, client_id: str) -> list[str]:
     return [case.number for case in cases_of(session, defect_id, client_id)]
 
 
-def first_subject(session: Session, defect_id: str, client_id: str) -> str:
-    """The subject of one client's first case of the defect."""
-    return cases_of(session, defect_id, client_id)[0].subject
+def first_case(session: Session, defect_id: str, client_id: str) -> CaseRow:
+    """One client's first case of the defect: its store's zone and its words are used in what we write."""
+    return cases_of(session, defect_id, client_id)[0]
 
 
 def defect(session: Session, defect_id: str) -> DefectRow:

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import func, select
 
 from pipeline.defects import rules
-from pipeline.defects.queries import case_numbers, cases_of, clients_of, first_subject
+from pipeline.defects.queries import case_numbers, cases_of, clients_of, first_case
 from pipeline.defects.tables import ClientDefectRow, DefectCaseRow, DefectRow
 from pipeline.engine.tables import JobRow
 from pipeline.engine.unit import UnitOfWork
@@ -193,7 +193,7 @@ def _promise(unit: UnitOfWork, defect: DefectRow, part: ClientDefectRow) -> None
     from pipeline.promises import service as promises
 
     promise = promises.open_promise(unit, defect.id, part.client_id, part.started_at, turn=part.turn)
-    cases = case_numbers(unit.session, defect.id, part.client_id)
+    case = first_case(unit.session, defect.id, part.client_id)
     notices.queue(
         unit,
         kind="defect_recorded",
@@ -201,12 +201,18 @@ def _promise(unit: UnitOfWork, defect: DefectRow, part: ClientDefectRow) -> None
         key=f"defect_recorded/{defect.id}/{part.client_id}/{part.turn}",
         params={
             "defect": defect.id,
-            "cases": cases,
-            "subject": first_subject(unit.session, defect.id, part.client_id),
+            "cases": case_numbers(unit.session, defect.id, part.client_id),
+            "subject": case.subject,
             "due": promise.due,
         },
         about=(KIND, defect.id),
+        store_id=case.store_id,
     )
+
+
+def filing_effect(defect_id: str) -> str:
+    """The effect id of the defect's filing: one for ever."""
+    return f"tracker.file:{defect_id}"
 
 
 def file(unit: UnitOfWork, defect_id: str) -> JobRow:
@@ -221,7 +227,7 @@ def file(unit: UnitOfWork, defect_id: str) -> JobRow:
         raise RefusedError(
             f"defect {defect_id} has no bundle: reproduce it first with `garant reproduce CASE`, then file it"
         )
-    effect = f"tracker.file:{defect_id}"
+    effect = filing_effect(defect_id)
     job = unit.session.get(JobRow, effect, with_for_update=True)
     if job is not None and job.state == "failed":
         # A person asks again after the attempts were used up; the handler looks for the label first.
@@ -238,7 +244,7 @@ def file(unit: UnitOfWork, defect_id: str) -> JobRow:
         {"defect": defect_id},
         owner=(KIND, defect_id),
         queue=TRACKER_QUEUE,
-        max_attempts=12,
+        max_attempts=5,
     )
 
 
@@ -250,7 +256,7 @@ def comment(unit: UnitOfWork, row: DefectRow, what: str, text: str) -> None:
             f"tracker.comment:{row.id}:{what}",
             {"defect": row.id, "key": row.tracker_key, "marker": f"{row.id}:{what}", "text": text},
             queue=TRACKER_QUEUE,
-            max_attempts=12,
+            max_attempts=5,
         )
 
 
@@ -263,6 +269,11 @@ def mark_filed(unit: UnitOfWork, row: DefectRow, outcome: dict[str, Any]) -> Non
         row.state = "filed"
     row.updated_at = unit.now
     unit.record(KIND, row.id, "filed", tracker=row.tracker, key=row.tracker_key, url=row.tracker_url)
+
+
+def mark_filing_failed(unit: UnitOfWork, row: DefectRow, reason: str) -> None:
+    """The tracker said no for good: a person must mend the settings and file again."""
+    unit.record(KIND, row.id, "filing_failed", reason=reason)
 
 
 def mark_fixed(unit: UnitOfWork, defect_id: str, version: str) -> DefectRow:
@@ -370,7 +381,7 @@ def _close_for(unit: UnitOfWork, defect: DefectRow, part: ClientDefectRow, *, st
     )
     for case in cases_of(unit.session, defect.id, client_id):
         if case.state != "closed":
-            intake.close(unit, case.id, reason)
+            intake.close(unit, case.id, reason, tell=False)  # the notice above says it
     promises.close(unit, defect.id, client_id, reason=reason)
     unit.session.flush()
     if all(other.closed_at is not None for other in clients_of(unit.session, defect.id)):

@@ -6,6 +6,7 @@ Everything here may hold text that a stranger wrote (a case's subject, a reason)
 
 from __future__ import annotations
 
+import unicodedata
 from datetime import date
 from typing import Annotated, Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -23,8 +24,17 @@ def _zone(name: str) -> str:
     return name
 
 
+def one_line(text: str) -> str:
+    """A stranger's text as one line: no control characters, no invisible marks that turn text around."""
+    visible = "".join(" " if unicodedata.category(c) in _UNSEEN else c for c in text)
+    return " ".join(visible.split())
+
+
+#: Control, format (bidi overrides), surrogate, private use, line and paragraph separators.
+_UNSEEN = frozenset({"Cc", "Cf", "Cs", "Co", "Zl", "Zp"})
+
 Zone = Annotated[str, AfterValidator(_zone)]
-Line = Annotated[str, Field(max_length=2000)]
+Line = Annotated[str, AfterValidator(one_line), Field(max_length=2000)]
 
 
 class Params(BaseModel):
@@ -36,7 +46,7 @@ class Params(BaseModel):
 class CaseRegistered(Params):
     """A request has got its number."""
 
-    case: str
+    case: Line
     subject: Line
     received_at: AwareDatetime
     registered_at: AwareDatetime
@@ -45,10 +55,10 @@ class CaseRegistered(Params):
 class CaseClassified(Params):
     """A request has got its class, and so its term."""
 
-    case: str
+    case: Line
     subject: Line
     #: Codes of sla-cases.json: ``loyalty``, ``register_typical_ops``, ...
-    classes: list[str]
+    classes: list[Line]
     #: Until when the tariff promises restoration (or advice); None when no term runs.
     due: AwareDatetime | None = None
     software_defect: bool = False
@@ -57,8 +67,8 @@ class CaseClassified(Params):
 class DefectRecorded(Params):
     """The fault was played again on our bench and handed to development."""
 
-    defect: str
-    cases: list[str] = Field(min_length=1)
+    defect: Line
+    cases: list[Line] = Field(min_length=1)
     subject: Line
     #: Until when we say when it will be fixed.
     due: AwareDatetime
@@ -67,8 +77,8 @@ class DefectRecorded(Params):
 class Eta(Params):
     """When the defect will be fixed."""
 
-    defect: str
-    cases: list[str] = Field(min_length=1)
+    defect: Line
+    cases: list[Line] = Field(min_length=1)
     eta: date
 
 
@@ -82,17 +92,17 @@ class EtaChanged(Eta):
 class Holding(Params):
     """The term of the promise has passed and there is no date yet."""
 
-    defect: str
-    cases: list[str] = Field(min_length=1)
+    defect: Line
+    cases: list[Line] = Field(min_length=1)
     due: AwareDatetime
 
 
 class FixReleased(Params):
     """A version with the fix exists; it will be installed by us."""
 
-    defect: str
-    cases: list[str] = Field(min_length=1)
-    version: str
+    defect: Line
+    cases: list[Line] = Field(min_length=1)
+    version: Line
 
 
 class UpdatedStore(Params):
@@ -109,7 +119,7 @@ class UpdatedStore(Params):
 class Update(Params):
     """An update of SET in the client's stores."""
 
-    version: str
+    version: Line
     stores: list[UpdatedStore] = Field(min_length=1)
 
 
@@ -131,22 +141,22 @@ class UpdateFailed(Update):
 
     reason: Line
     #: The version that the stores run now.
-    restored_version: str
+    restored_version: Line
 
 
 class FixedInYourStores(Params):
     """The last store of the client that had the defect was verified on the fixed version."""
 
-    defect: str
-    cases: list[str] = Field(min_length=1)
-    version: str
+    defect: Line
+    cases: list[Line] = Field(min_length=1)
+    version: Line
     stores: int = Field(ge=1)
 
 
 class CaseClosed(Params):
     """A request is closed."""
 
-    case: str
+    case: Line
     subject: Line
     reason: Line
 
@@ -154,10 +164,10 @@ class CaseClosed(Params):
 class ClockWarning(Params):
     """Internal: part of a term has passed."""
 
-    case: str
+    case: Line
     client_name: Line
     #: ``registration``, ``consultation``, ``restore``, ``term_agreement``, ``agreed_term``, ``eta_notice``.
-    clock: str
+    clock: Line
     percent: int = Field(ge=1, le=100)
     due: AwareDatetime
 
@@ -165,16 +175,16 @@ class ClockWarning(Params):
 class ClockBreach(Params):
     """Internal: a term has passed."""
 
-    case: str
+    case: Line
     client_name: Line
-    clock: str
+    clock: Line
     breached_at: AwareDatetime
 
 
 class PromiseWarning(Params):
     """Internal: part of the 3 days has passed and the client knows no date."""
 
-    defect: str
+    defect: Line
     title: Line
     client_name: Line
     percent: int = Field(ge=1, le=100)
@@ -184,10 +194,20 @@ class PromiseWarning(Params):
 class PromiseBreach(Params):
     """Internal: the 3 days have passed and the client knows no date."""
 
-    defect: str
+    defect: Line
     title: Line
     client_name: Line
     breached_at: AwareDatetime
+
+
+class NoticeFailed(Params):
+    """Internal: a client could not be told something."""
+
+    notice: Line
+    kind: Line
+    client_name: Line
+    address: Line | None = None
+    reason: Line
 
 
 #: What clients are told.
@@ -213,6 +233,7 @@ INTERNAL_KINDS: dict[str, type[Params]] = {
     "clock_breach": ClockBreach,
     "promise_warning": PromiseWarning,
     "promise_breach": PromiseBreach,
+    "notice_failed": NoticeFailed,
 }
 
 

@@ -79,7 +79,7 @@ def internal(
     """Tell one of our own people something once (warning, breach).
 
     Args:
-        to: a mail address, or a name: then it goes to the duty address of the settings, with that name.
+        to: a mail address; or a name or nothing: then it goes to the duty address of the settings.
 
     Raises:
         GarantError: the kind is not known, a parameter is wrong, or the key is.
@@ -181,7 +181,7 @@ def resend(unit: UnitOfWork, name: str) -> NoticeRow:
         )
     if row.state not in ("failed", "bounced"):
         raise RefusedError(f"notice {row.id} ({row.kind}) is {row.state}: it is still under way, wait for it")
-    rounds = int(row.job_id.removeprefix(f"notice:{row.key}").removeprefix("#") or 1) + 1
+    rounds = _round(row) + 1
     row.job_id = f"notice:{row.key}#{rounds}"
     row.state, row.attempts, row.updated_at = "queued", 0, unit.now
     row.address = row.sent_at = row.accepted_at = None
@@ -190,25 +190,54 @@ def resend(unit: UnitOfWork, name: str) -> NoticeRow:
     return row
 
 
-def note_attempt(unit: UnitOfWork, row_id: str, delivery: Delivery) -> tuple[str, datetime | None]:
-    """Write down one answer of the channel; returns the state, and when to try again (None: it is final)."""
+def _round(row: NoticeRow) -> int:
+    return int(row.job_id.removeprefix(f"notice:{row.key}").removeprefix("#") or 1)
+
+
+def note_attempt(unit: UnitOfWork, row_id: str, delivery: Delivery) -> tuple[NoticeRow, datetime | None]:
+    """Write down one answer of the channel; returns when to try again (None: the answer is final)."""
     row = unit.get(NoticeRow, row_id, called="notices")
     row.evidence = [
         *row.evidence,
         {"at": unit.now.isoformat(), "code": delivery.code, "text": delivery.text},
     ]
+    row.updated_at = unit.now
     decision = rules.after_attempt(
         delivery, attempts=row.attempts, first_at=row.sent_at or unit.now, now=unit.now
     )
-    row.updated_at = unit.now
-    return decision.state, decision.again_at
+    if decision.again_at is None:
+        settle(unit, row, decision.state, reason=f"{delivery.code} {delivery.text}")
+    return row, decision.again_at
 
 
-def settle(unit: UnitOfWork, row: NoticeRow, state: str, *, reason: str | None, at: datetime | None) -> None:
-    """The outcome is known: write it and wake whoever waits for it."""
+def settle(unit: UnitOfWork, row: NoticeRow, state: str, *, reason: str | None) -> None:
+    """The outcome is known: write it, wake whoever waits for it, and tell our people of a failure."""
     row.state, row.updated_at = state, unit.now
     if state == "accepted":
-        row.accepted_at = at or unit.now
-    unit.record(KIND, row.id, state, reason=reason, at=at, notice=row.kind, client=row.client_id)
+        row.accepted_at = unit.now
+    unit.record(KIND, row.id, state, reason=reason, notice=row.kind, client=row.client_id)
     if row.watcher_kind and row.watcher_id:
         unit.wake(row.watcher_kind, row.watcher_id)
+    if state != "accepted" and row.client_id is not None:
+        _tell_of_failure(unit, row, reason or "no reason is known")
+
+
+def _tell_of_failure(unit: UnitOfWork, row: NoticeRow, reason: str) -> None:
+    # An internal notice that fails tells nobody: it would tell of itself without end.
+    from pipeline.fleet.tables import ClientRow
+
+    client = unit.session.get(ClientRow, row.client_id)
+    internal(
+        unit,
+        kind="notice_failed",
+        to=(client.service_manager if client else None) or "",
+        key=f"notice_failed/{row.id}/{_round(row)}",
+        params={
+            "notice": row.id,
+            "kind": row.kind,
+            "client_name": client.name if client else row.client_id,
+            "address": row.address,
+            "reason": reason[:1000],
+        },
+        about=(KIND, row.id),
+    )

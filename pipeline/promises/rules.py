@@ -7,25 +7,23 @@ the third calendar day after the start in the client's zone). It runs day and ni
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
-TERM = timedelta(hours=72)
-CALENDAR_DAYS = 3
+from pipeline.clocks.tariff import GARANT, contract_due
+
 #: Percent of the term at which our own people are warned while the client knows no date.
 WARNINGS = (50, 75, 90)
 
 
-def contract_due(start: datetime, zone: str) -> datetime:
+def contract_term(start: datetime, zone: str) -> datetime:
     """24:00 of the third calendar day after ``start`` in ``zone`` (aware, UTC)."""
-    local = ZoneInfo(zone)
-    day = start.astimezone(local).date() + timedelta(days=CALENDAR_DAYS + 1)
-    return datetime.combine(day, time(0), tzinfo=local).astimezone(UTC)
+    return contract_due(start, ZoneInfo(zone)).astimezone(UTC)
 
 
 def due(start: datetime, zone: str) -> datetime:
     """Until when the client must know the date (aware, UTC)."""
-    return min(start.astimezone(UTC) + TERM, contract_due(start, zone))
+    return min(start.astimezone(UTC) + GARANT.eta_notice, contract_term(start, zone))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import date, datetime
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from sqlalchemy import func, select
@@ -43,7 +44,7 @@ def open_promise(
         zone=zone,
         started_at=started_at,
         due=rules.due(started_at, zone),
-        contract_due=rules.contract_due(started_at, zone),
+        contract_due=rules.contract_term(started_at, zone),
         warned=0,
         state="running",
         created_at=unit.now,
@@ -106,8 +107,18 @@ def set_eta(unit: UnitOfWork, defect_id: str, eta: date, reason: str) -> EtaRow:
     return row
 
 
+def note_on_cases(
+    unit: UnitOfWork, promise: PromiseRow, type_: str, *, at: datetime | None = None, **payload: Any
+) -> None:
+    """Write an event to each of the client's cases of the defect: their clocks replay from it."""
+    from pipeline.defects.queries import cases_of
+
+    for case in cases_of(unit.session, promise.defect_id, promise.client_id):
+        unit.record("case", case.id, type_, at=at, defect=promise.defect_id, **payload)
+
+
 def _tell(unit: UnitOfWork, promise: PromiseRow, eta: EtaRow) -> None:
-    from pipeline.defects.queries import case_numbers
+    from pipeline.defects.queries import case_numbers, first_case
 
     params = {
         "defect": promise.defect_id,
@@ -119,6 +130,7 @@ def _tell(unit: UnitOfWork, promise: PromiseRow, eta: EtaRow) -> None:
         # Back to what it knows, before it was told otherwise: nothing to tell.
         promise.eta, promise.eta_revision = eta.eta, eta.revision
         return
+    note_on_cases(unit, promise, "eta_set", eta=eta.eta.isoformat(), revision=eta.revision)
     if known is not None:
         params |= {"previous": known, "reason": eta.reason}
     promise.eta, promise.eta_revision, promise.updated_at = eta.eta, eta.revision, unit.now
@@ -129,6 +141,7 @@ def _tell(unit: UnitOfWork, promise: PromiseRow, eta: EtaRow) -> None:
         key=f"eta/{promise.id}/{eta.revision}",
         params=params,
         about=(KIND, promise.id),
+        store_id=first_case(unit.session, promise.defect_id, promise.client_id).store_id,
         watcher=(KIND, promise.id),
     )
 
