@@ -198,7 +198,7 @@ def test_command_line(tmp_path: Path) -> None:
 
 
 def test_record_is_for_tests_only() -> None:
-    """No program of ours names the record of planted defects: verdicts and culprits are found, not looked up."""
+    """No program of ours names the record of planted defects: culprits are found, not looked up."""
     root = Path(__file__).parents[3]
     readers = [
         path
