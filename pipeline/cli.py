@@ -29,7 +29,7 @@ _COMMANDS = {
     "clocks": "pipeline.clocks.cli:clocks",
     "diagnose": "pipeline.diagnosis.cli:diagnose",
     "reproduce": "pipeline.reproduction.cli:reproduce",
-    "defect": "pipeline.defects.cli:defect",
+    "defect": "pipeline.reproduction.cli:defect",
     "eta": "pipeline.promises.cli:eta",
     "release": "pipeline.releases.cli:release",
     "rollout": "pipeline.rollouts.cli:rollout",
