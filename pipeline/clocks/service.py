@@ -10,7 +10,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from pipeline.clocks.document import event_from
-from pipeline.clocks.events import EVENT_FIELDS
+from pipeline.clocks.events import EVENT_FIELDS, Event
 from pipeline.clocks.pages import Page
 from pipeline.clocks.rules import Clock, Replay, replay
 from pipeline.clocks.tariff import GARANT, TariffVersion
@@ -38,6 +38,10 @@ def case_clocks(session: Session, case: CaseRow, at: datetime) -> Replay:
         )
         for position, row in enumerate(rows)
     ]
+    told_at = _told_at(session, case) if case.eligible and case.defect_id else None
+    if told_at is not None:
+        told = {"channel": "promise"}
+        events.append(Event(at=told_at, type="eta_notice_accepted", position=len(events), data=told))
     return replay(events, at=at, zone=client_zone(session, case), versions=VERSIONS)
 
 
@@ -63,6 +67,19 @@ def pages_sent(session: Session, case_id: str) -> list[Page]:
         )
         for row in _events(session, case_id, sorted(PAGED))
     ]
+
+
+def _told_at(session: Session, case: CaseRow) -> datetime | None:
+    # Acceptance is the promise's to know: it is per defect and client, and a hard bounce takes it back.
+    from pipeline.promises.tables import PromiseRow
+
+    chosen = select(PromiseRow.told_at).where(
+        PromiseRow.defect_id == case.defect_id, PromiseRow.client_id == case.client_id
+    )
+    told_at = session.scalar(chosen.order_by(PromiseRow.turn.desc()).limit(1))
+    if told_at is None or case.software_defect_at is None:
+        return told_at
+    return max(told_at, case.software_defect_at)  # a date that the client knew when it came: told at once
 
 
 def _events(session: Session, case_id: str, types: list[str]) -> list[EventRow]:

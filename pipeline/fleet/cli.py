@@ -10,6 +10,7 @@ import click
 import yaml
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 from sqlalchemy import select
 
 from pipeline.cli import actor, as_json, json_option, opened
@@ -119,7 +120,7 @@ def list_(home: Path, client: str | None, json_: bool) -> None:
     table = Table("client", "store", "zone", "hosts", "registers", "in service", "versions", "tariff")
     for one in answer:
         table.add_row(
-            one["id"], one["name"], one["zone"], "", str(one["registers"]), "", "", one["eligibility"]
+            one["id"], Text(one["name"]), one["zone"], "", str(one["registers"]), "", "", one["eligibility"]
         )
         for store in one["stores"]:
             table.add_row(
@@ -172,7 +173,7 @@ def show(home: Path, store: str, json_: bool) -> None:
             host.id,
             host.role if host.register is None else f"register {host.register}",
             f"{host.address}:{host.port}" + (f" via {host.jump}" if host.jump else ""),
-            host.version or "-",
+            Text(host.version or "-"),
             f"{host.verified_at:%Y-%m-%d %H:%M} UTC" if host.verified_at else "never",
             host.state,
             fingerprint(host.host_key),
@@ -324,9 +325,9 @@ def _show_checks(checks: list[HostCheck]) -> None:
             one.host,
             one.store,
             one.result,
-            one.version or "-",
-            one.recorded or "-",
-            one.reason or "",
+            Text(one.version or "-"),  # the host said it: no markup
+            Text(one.recorded or "-"),
+            Text(one.reason or ""),
             style=None if one.result == "ok" else "bold red",
         )
     _console().print(table)

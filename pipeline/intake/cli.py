@@ -11,6 +11,7 @@ from typing import Any
 import click
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from pipeline.cli import actor, as_json, json_option, opened
 from pipeline.clocks.cli import time_span
@@ -22,16 +23,11 @@ from pipeline.intake import progress, rules, service
 from pipeline.intake.tables import CaseRow
 
 
-class _Instant(click.ParamType):
-    name = "instant"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
-        if isinstance(value, datetime):
-            return value
-        try:
-            return instant(value, param.name if param and param.name else "instant")
-        except ValueError as error:
-            self.fail(str(error), param, ctx)
+def _instant(value: str) -> datetime:
+    try:
+        return instant(value, "instant")
+    except ValueError as error:
+        raise click.BadParameter(str(error).removeprefix("`instant`: ")) from None
 
 
 @click.group()
@@ -55,7 +51,7 @@ def case() -> None:
 @click.option("--channel", required=True, type=click.Choice(rules.CHANNELS), help="How it reached us.")
 @click.option(
     "--received-at",
-    type=_Instant(),
+    type=_instant,
     help="When it reached us, with a zone: 2026-03-12T09:00:00+03:00.  [default: now]",
 )
 @click.option("--subject", default="", help="One line; the first words of the text when not given.")
@@ -145,7 +141,7 @@ def list_(home: Path, client: str | None, store: str | None, state: str, json_: 
             ", ".join(one["classes"]) or "-",
             one["next_clock"] or (f"breached: {breached}" if breached else "-"),
             time_span(one["remaining_s"]),
-            one["subject"],
+            Text(one["subject"]),  # a stranger wrote it: no markup
             style="bold red" if breached and one["state"] != "closed" else None,
         )
     _console().print(table)
@@ -233,7 +229,7 @@ classify.epilog = "Classes: " + ", ".join(GARANT.classes)
 
 @case.command()
 @click.argument("case_id", metavar="CASE")
-@click.option("--at", type=_Instant(), help="When it worked again, with a zone.  [default: now]")
+@click.option("--at", type=_instant, help="When it worked again, with a zone.  [default: now]")
 @json_option
 @click.pass_obj
 def restore(home: Path, case_id: str, at: datetime | None, json_: bool) -> None:
@@ -320,7 +316,7 @@ def answer(home: Path, case_id: str, json_: bool) -> None:
 
 @case.command("agree-term")
 @click.argument("case_id", metavar="CASE")
-@click.argument("until", type=_Instant())
+@click.argument("until", type=_instant)
 @click.option("--approved-by", help="The second person who approves a new term after a breach.")
 @json_option
 @click.pass_obj
