@@ -7,11 +7,18 @@ from typing import TYPE_CHECKING
 
 from pipeline.clocks import ticks as clocks
 from pipeline.defects import ticks as defects
+from pipeline.diagnosis import jobs as diagnosis_jobs
+from pipeline.diagnosis import ticks as diagnosis
 from pipeline.engine.dispatch import JobFunction, TickFunction
-from pipeline.notices import jobs as notice_jobs
+from pipeline.notices import jobs as notices_jobs
 from pipeline.notices import ticks as notices
 from pipeline.promises import ticks as promises
-from pipeline.trackers import jobs as tracker_jobs
+from pipeline.releases import ticks as releases
+from pipeline.reproduction import jobs as reproduction_jobs
+from pipeline.reproduction import ticks as reproduction
+from pipeline.rollouts import jobs as rollouts_jobs
+from pipeline.rollouts import ticks as rollouts
+from pipeline.trackers import jobs as trackers_jobs
 
 if TYPE_CHECKING:
     from pipeline.application import Garant
@@ -19,9 +26,11 @@ if TYPE_CHECKING:
 
 def tick_functions(app: Garant) -> Mapping[str, TickFunction]:
     """By kind of thing."""
-    return {**clocks.ticks(app), **defects.ticks(app), **notices.ticks(app), **promises.ticks(app)}
+    subjects = (clocks, defects, diagnosis, notices, promises, releases, reproduction, rollouts)
+    return {kind: function for subject in subjects for kind, function in subject.ticks(app).items()}
 
 
 def job_functions(app: Garant) -> Mapping[str, JobFunction]:
     """By kind of job."""
-    return {**notice_jobs.jobs(app), **tracker_jobs.jobs(app)}
+    subjects = (diagnosis_jobs, notices_jobs, releases, reproduction_jobs, rollouts_jobs, trackers_jobs)
+    return {kind: function for subject in subjects for kind, function in subject.jobs(app).items()}

@@ -57,7 +57,7 @@ def request(
         return running
     number = (unit.session.scalar(select(func.count()).select_from(ReproductionRow)) or 0) + 1
     row = ReproductionRow(
-        id=f"R-{number:06}",
+        id=f"REP-{number:06}",
         case_id=case_id,
         evidence_id=evidence.id,
         version=played_on,

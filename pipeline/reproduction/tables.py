@@ -20,7 +20,7 @@ class ReproductionRow(Base):
 
     __tablename__ = "reproductions"
 
-    #: ``R-000001``
+    #: ``REP-000001``
     id: Mapped[str] = mapped_column(String(16), primary_key=True)
     case_id: Mapped[str] = mapped_column(String(64), index=True)
     evidence_id: Mapped[str] = mapped_column(String(16))

@@ -2,8 +2,14 @@
 
 from alembic import context
 
-from pipeline.database.base import Base
+from pipeline.database.base import Base, UtcDateTime
 from pipeline.database.schema import import_tables, ours
+
+
+def render(type_: str, item: object, _context: object) -> str | bool:
+    """Our instant type is a plain timestamp to the database: old migrations must not depend on our classes."""
+    return "sa.DateTime(timezone=True)" if type_ == "type" and isinstance(item, UtcDateTime) else False
+
 
 import_tables()
 connection = context.config.attributes["connection"]
@@ -13,6 +19,7 @@ context.configure(
     render_as_batch=True,  # SQLite cannot alter a column in place
     include_name=lambda name, type_, parents: ours(name, type_, parents),
     compare_type=True,
+    render_item=render,
 )
 with context.begin_transaction():
     context.run_migrations()
