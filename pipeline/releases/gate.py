@@ -77,10 +77,22 @@ class BenchReplays:
             out, error = _wait(bench, self._seconds, cancelled)
         try:
             answer = json.loads(out)
-            return Replayed(str(answer["verdict"]), str(answer.get("reason") or ""))
-        except (ValueError, KeyError, TypeError):
+            return _replayed(answer)
+        except (ValueError, KeyError, TypeError, IndexError):
             last = (error.strip().splitlines() or ["no answer"])[-1]
             return Replayed("cannot-run", last)
+
+
+def _replayed(answer: dict[str, Any]) -> Replayed:
+    """``testbench replay --json``: ``present`` is true, false, or null for what cannot be told."""
+    runs = answer["outcomes"]
+    if answer["present"] is True:
+        bad = next(run for run in runs if run["kind"] == "bad")
+        return Replayed("reproduced", f"expected {bad.get('expected', '-')}, seen {bad.get('seen', '-')}")
+    if answer["present"] is False:
+        return Replayed("not-reproduced", f"{answer['runs']} clean runs")
+    last = runs[-1]
+    return Replayed("inconclusive", f"{last['kind']}: {last.get('detail') or last.get('stage') or ''}"[:500])
 
 
 def _wait(bench: subprocess.Popen[str], seconds: float, cancelled: Callable[[], bool]) -> tuple[str, str]:

@@ -14,6 +14,8 @@ from typing import Any
 from pipeline.rollouts.states import HostState
 from pipeline.rollouts.versions import above
 
+#: So many strikes in a row, and no further waiting mends it: a person is called.
+MAX_STRIKES = 8
 #: Final states of a receipt on the host, and of a result of the module, that are not success.
 _ENDINGS = {
     "failed": HostState.FAILED,
@@ -23,7 +25,7 @@ _ENDINGS = {
 #: Checks of the module that end by themselves when trade pauses.
 _TRADE = frozenset({"shift", "receipt", "unsent"})
 #: Checks that no waiting mends: the release is not for this host, or is not approved by the host's own rules.
-_UNFIT = frozenset({"product", "newer", "from", "role", "approvals", "manifest", "digest"})
+_UNFIT = frozenset({"product", "newer", "from", "role", "release", "installed"})
 
 
 class Answer(StrEnum):
@@ -32,6 +34,7 @@ class Answer(StrEnum):
     REPORTED = "reported"  # the module answered
     UNREACHABLE = "unreachable"  # Ansible says so; it may mean a hang in mid-change
     SILENT = "silent"  # the run ended without a word about the host
+    PREVENTED = "prevented"  # a step before the module failed: the module was not called in this run
 
 
 class Again(StrEnum):
@@ -65,7 +68,7 @@ class Finding:
         healthy: the product serves; None when that is not known.
         version: what runs there, when it was said.
         finish: an unfinished change is on the host and nobody works at it: the same call must be made again.
-        unwell: it answered, but is not as it should be (counted: in the end a person is called).
+        strikes: it was not as it should be; so many count towards calling a person (``MAX_STRIKES``).
         trade: it refused because it trades (open shift, open receipt, unsent receipts).
     """
 
@@ -76,19 +79,36 @@ class Finding:
     healthy: bool | None = None
     version: str | None = None
     finish: bool = False
-    unwell: bool = False
+    strikes: int = 0
     trade: bool = False
 
 
-def judge_result(answer: Answer, result: Mapping[str, Any] | None, target: Target) -> Finding:
-    """What a run of the module on one host means. ``done`` is only believed after a look from outside."""
+def judge_result(
+    answer: Answer,
+    result: Mapping[str, Any] | None,
+    target: Target,
+    *,
+    detail: str = "",
+    finishing: bool = False,
+) -> Finding:
+    """What a run of the module on one host means. ``done`` is only believed after a look from outside.
+
+    Args:
+        detail: Ansible's words where there is no result.
+        finishing: the run was to end an interrupted change: the host is changed half-way whatever happens.
+    """
+    if answer is Answer.PREVENTED:
+        after = HostState.UNKNOWN if finishing else HostState.PLANNED
+        return Finding(state=after, reason=detail, again=Again.AFTER_REFUSAL, reachable=True, strikes=2)
     if answer is not Answer.REPORTED or result is None:
         said = (
             "the connection was lost" if answer is Answer.UNREACHABLE else "the run ended without its answer"
         )
         reachable = False if answer is Answer.UNREACHABLE else None
         reason = f"{said}: it may or may not have been changed"
-        return Finding(state=HostState.UNKNOWN, reason=reason, again=Again.SOON, reachable=reachable)
+        return Finding(
+            state=HostState.UNKNOWN, reason=reason, again=Again.SOON, reachable=reachable, strikes=1
+        )
     state, reason = str(result.get("state")), str(result.get("reason") or "")
     version = _text(result.get("version_after"))
     if state == "done" and version == target.version:
@@ -101,7 +121,7 @@ def judge_result(answer: Answer, result: Mapping[str, Any] | None, target: Targe
             state=_ENDINGS[state], reason=reason or state, reachable=True, healthy=healthy, version=version
         )
     why = reason or f"the host answered {state!r} with version {version!r}"
-    return Finding(state=HostState.UNKNOWN, reason=why, again=Again.SOON, reachable=True)
+    return Finding(state=HostState.UNKNOWN, reason=why, again=Again.SOON, reachable=True, strikes=1)
 
 
 def _refused(result: Mapping[str, Any], reason: str) -> Finding:
@@ -114,8 +134,16 @@ def _refused(result: Mapping[str, Any], reason: str) -> Finding:
         )
     if unmet & _UNFIT:
         return Finding(state=HostState.FAILED, reason=reason, reachable=True)
+    # The papers themselves were refused (signatures, digest), or could not be fetched over the store's LAN:
+    # the second time in a row it is no flaw of the line. Anything else (a full disk) has some more tries.
+    phases = [phase for phase in result.get("phases") or () if isinstance(phase, Mapping)]
+    unverified = any(phase.get("name") == "verify" and phase.get("ok") is not True for phase in phases)
     return Finding(
-        state=HostState.PLANNED, reason=reason, again=Again.AFTER_REFUSAL, reachable=True, unwell=True
+        state=HostState.PLANNED,
+        reason=reason,
+        again=Again.AFTER_REFUSAL,
+        reachable=True,
+        strikes=MAX_STRIKES // 2 if unverified else 1,
     )
 
 
@@ -178,7 +206,12 @@ def _untouched(probe: Mapping[str, Any], target: Target) -> Finding:
 
 def _already_there(probe: Mapping[str, Any], target: Target) -> Finding:
     digest = _mapping(probe.get("marker")).get("digest")
-    if digest is not None and digest != target.digest:
+    hex_digest = target.digest.partition(":")[2]
+    offered = probe.get("role") != "server" or hex_digest in (probe.get("depot") or ())
+    if digest is None or (digest == target.digest and not offered):
+        # The module verifies what is there, marks it, and (a server) offers it to the registers.
+        return Finding(state=HostState.PLANNED, reachable=True, healthy=True, version=target.version)
+    if digest != target.digest:
         return Finding(
             state=HostState.NEEDS_HUMAN,
             reason=f"runs another build of {target.version} ({digest}) than the approved {target.digest}",
@@ -245,7 +278,7 @@ def _unwell(probe: Mapping[str, Any], introduction: str) -> Finding:
         again=Again.SOON,
         reachable=True,
         healthy=False,
-        unwell=True,
+        strikes=1,
     )
 
 

@@ -9,7 +9,7 @@ from pipeline.engine.dispatch import LeaseLostError, RunningJob
 from pipeline.engine.tables import JobRow
 from pipeline.engine.unit import UnitOfWork
 from pipeline.fleet import service as fleet
-from pipeline.rollouts.findings import Again, Finding, Target
+from pipeline.rollouts.findings import MAX_STRIKES, Again, Finding, Target
 from pipeline.rollouts.policy import Policy
 from pipeline.rollouts.states import BAD, IN_RUN, HostState
 from pipeline.rollouts.tables import HostUpdateRow, RolloutRow
@@ -68,12 +68,14 @@ def take(
     row.not_before = _later(unit, finding, policy)
     if probed:
         row.probed_at = unit.now if finding.reachable and finding.healthy else None
-    row.unwell = row.unwell + 1 if finding.unwell else (0 if finding.healthy else row.unwell)
     state, reason = finding.state, finding.reason
-    if finding.unwell and row.unwell >= policy.max_unwell:
-        # It answers, again and again, and is not as it should be: no further waiting mends that.
-        state = HostState.NEEDS_HUMAN if HostState(row.state) is HostState.UNKNOWN else HostState.FAILED
-        reason = f"{reason} (seen {row.unwell} times)"
+    row.strikes += finding.strikes
+    if finding.trade or state in (HostState.VERIFYING, HostState.DONE):
+        row.strikes = 0
+    if finding.strikes and row.strikes >= MAX_STRIKES:
+        # Untouched it failed; changed, or perhaps changed, it needs a person.
+        state = HostState.FAILED if state is HostState.PLANNED else HostState.NEEDS_HUMAN
+        reason = f"{reason} (tried again in vain)"
         row.finish, row.not_before = False, None
     _tell_fleet(unit, row, finding, state)
     move_host(unit, row, state, reason)

@@ -252,7 +252,13 @@ class _Folder:
             folding.fence(unit, self._job)
             row = folding.locked_host(unit, self._keys[answer.host])
             rollout = unit.session.get_one(RolloutRow, row.rollout_id)
-            finding = judge_result(answer.answer, answer.result, folding.target_of(rollout, row))
+            finding = judge_result(
+                answer.answer,
+                answer.result,
+                folding.target_of(rollout, row),
+                detail=answer.detail,
+                finishing=row.finish,
+            )
             result = answer.result or {"detail": answer.detail}
             row.out_of_service_s += float(result.get("out_of_service_seconds") or 0.0)
             row.version_before = result.get("version_before") or row.version_before

@@ -32,8 +32,6 @@ class Policy:
     refusal_retry: timedelta = timedelta(minutes=2)
     offline_retry: timedelta = timedelta(minutes=5)
     unknown_retry: timedelta = timedelta(seconds=15)
-    #: Looks at a host that answers but is not well before a person is called.
-    max_unwell: int = 8
     #: Hosts of one Ansible run (DESIGN section 9: each run costs a second, so many; a run is also what a
     #: crash makes unknown, so not too many).
     slice_size: int = 50

@@ -134,7 +134,7 @@ def _add_wave(unit: UnitOfWork, rollout: RolloutRow, number: int, stores: Sequen
                     attempt=1,
                     tried=False,
                     failures=0,
-                    unwell=0,
+                    strikes=0,
                     finish=False,
                     trade=False,
                     version_before=host.version,
@@ -253,7 +253,7 @@ def retry(unit: UnitOfWork, rollout_id: str, host_id: str | None = None) -> list
     for host in bad:
         folding.locked_host(unit, host.id)
         host.attempt += 1
-        host.unwell, host.finish, host.trade = 0, False, False
+        host.strikes, host.finish, host.trade = 0, False, False
         host.not_before = host.probed_at = host.reachable = None
         move_host(unit, host, HostState.PLANNED, f"tried again by {unit.actor}")
     if row.state == RolloutState.COMPLETED_WITH_EXCEPTIONS.value:

@@ -100,8 +100,8 @@ class HostUpdateRow(StatefulMixin, Base):
     tried: Mapped[bool]
     #: Failed, rolled back or needed a person so many times.
     failures: Mapped[int]
-    #: Consecutive looks at it that found it not as it should be.
-    unwell: Mapped[int]
+    #: How often in a row it was not as it should be (``findings.MAX_STRIKES``).
+    strikes: Mapped[int]
     not_before: Mapped[datetime | None]
     probed_at: Mapped[datetime | None]
     reachable: Mapped[bool | None]

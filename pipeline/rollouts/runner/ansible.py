@@ -134,11 +134,13 @@ class AnsibleRunner:
             "limit": ",".join(host.name for host in order.hosts),
             "forks": min(self._forks, max(1, len(order.hosts))),
             "extravars": {
+                # The tables are for people; each further task costs every host some time.
+                "set_host_report": False,
                 "release_dir": str(order.release),
-                "health_timeout": int(order.health_timeout_s),
+                "set_host_health_timeout": int(order.health_timeout_s),
             }
             if order.action is Action.UPDATE
-            else {},
+            else {"set_host_report": False},
         }
 
     @contextlib.contextmanager

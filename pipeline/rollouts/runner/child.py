@@ -38,7 +38,7 @@ class _Stream:
             self._write({"what": "unreachable", "host": host, "detail": _message(data)})
         elif data.get("task_action") != _MODULE:
             if kind == "runner_on_failed" and not data.get("ignore_errors"):
-                self._write({"what": "silent", "host": host, "detail": _message(data)})
+                self._write({"what": "prevented", "host": host, "detail": _message(data)})
         elif kind == "runner_on_start":
             self._write({"what": "begun", "host": host})
         elif kind in ("runner_on_ok", "runner_on_failed"):

@@ -99,6 +99,7 @@ class FakeRunner:
             "marker": marker,
             "lock": {"held": False, "effect_id": None},
             "receipt": receipt,
+            "depot": [host.digest.partition(":")[2]] if host.digest else [],
             "unfinished": [key for key, one in host.receipts.items() if not one["final"]],
         }
 
@@ -111,8 +112,8 @@ class FakeRunner:
             return _reported(target, {"state": "refused", "reason": "shift 1 is open", "checks": [check]})
         wrong = host.failures.pop(0) if host.failures else "done"
         if wrong == "unapproved":
-            check = {"name": "approvals", "ok": False, "detail": "1 of 2 approvals are valid"}
-            return _reported(target, {"state": "refused", "reason": check["detail"], "checks": [check]})
+            phase = {"name": "verify", "ok": False, "detail": "1 of 2 approvals are valid"}
+            return _reported(target, {"state": "refused", "reason": phase["detail"], "phases": [phase]})
         return self._change(order, target, host, wrong)
 
     def _change(self, order: RunOrder, target: RunHost, host: FakeHost, wrong: str) -> HostAnswer:
