@@ -28,7 +28,7 @@ def _address(text: str) -> str:
         return str(ipaddress.ip_address(text))
     except ValueError:
         pass
-    if len(text) > 253 or not all(_LABEL.match(label) for label in text.split(".")):
+    if len(text) > 253 or not all(_LABEL.fullmatch(label) for label in text.split(".")):
         raise ValueError(f"{text!r} is neither an IP address nor a host name")
     return text
 

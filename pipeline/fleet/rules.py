@@ -53,7 +53,7 @@ def weekly_times(text: str) -> dict[str, object]:
     Raises:
         ValueError: the text has another form; the message says which one is expected.
     """
-    if not _WEEKLY.match(text):
+    if not _WEEKLY.fullmatch(text):
         raise ValueError(f"{text!r} is not a weekly time: write `mon-fri 23:00-05:00` or `daily 23:00-05:00`")
     spans, _, hours = text.partition(" ")
     begin, _, end = hours.partition("-")
