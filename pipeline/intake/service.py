@@ -20,6 +20,7 @@ from pipeline.engine.unit import UnitOfWork
 from pipeline.errors import NotFoundError, RefusedError
 from pipeline.fleet import service as fleet
 from pipeline.fleet.rules import nearest, unknown
+from pipeline.fleet.tables import StoreRow
 from pipeline.intake import announcements, rules
 from pipeline.intake.tables import CaseNumberRow, CaseRow
 
@@ -312,9 +313,10 @@ def _past(unit: UnitOfWork, row: CaseRow, at: datetime | None, what: str) -> dat
 def _store_of(session: Session, client_id: str, store_id: str | None) -> None:
     if store_id is None:
         return
-    stores = [row.id for row in fleet.stores_of_client(session, client_id)]
-    if store_id in stores:
+    row = session.get(StoreRow, store_id)
+    if row is not None and row.client_id == client_id and row.state != "retired":
         return
+    stores = [row.id for row in fleet.stores_of_client(session, client_id)]
     near = nearest(store_id, stores)
     hint = f" Did you mean {' or '.join(near)}?" if near else ""
     raise NotFoundError(
