@@ -241,12 +241,12 @@ def slow(store: str, rate: str, as_json: bool, state_dir: Path) -> None:
         click.echo(f"{store}: WAN limit {rate}", err=True)
 
 
-@stores.command(context_settings={"ignore_unknown_options": True})
+@stores.command(context_settings={"allow_interspersed_args": False})
 @click.argument("host")
 @click.argument("command", nargs=-1, type=click.UNPROCESSED)
 @_common
 def ssh(host: str, command: tuple[str, ...], as_json: bool, state_dir: Path) -> None:
-    """Log in to a host, or run one command on it and end with its exit code.
+    """Log in to a host, or run one command on it and end with its exit code. Options go before HOST.
 
     \b
     Example:
@@ -265,7 +265,7 @@ def ssh(host: str, command: tuple[str, ...], as_json: bool, state_dir: Path) -> 
     sys.exit(1 if done.returncode else 0)
 
 
-@stores.command(name="exec", context_settings={"ignore_unknown_options": True})
+@stores.command(name="exec", context_settings={"allow_interspersed_args": False})
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
 @_common
 def exec_command(command: tuple[str, ...], as_json: bool, state_dir: Path) -> None:

@@ -158,5 +158,6 @@ def detect_mode() -> Detection:
         checks=(
             ModeCheck(mode="systemd", lacks=tuple(systemd)),
             ModeCheck(mode="runit", lacks=tuple(runit), user_namespace=user_namespace),
+            ModeCheck(mode="plain", lacks=tuple(_missing(_FOR_ALL))),
         )
     )

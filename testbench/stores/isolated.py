@@ -21,6 +21,8 @@ from testbench.stores.state import Fleet, StateDir
 from testbench.stores.supervisors import Runit, Supervisor, Systemd
 
 SUPERVISORS: dict[Mode, type[Systemd] | type[Runit]] = {"systemd": Systemd, "runit": Runit}
+#: How long `down` waits for the machine's init to collect the dead hosts: nothing is left, not even zombies.
+COLLECTED_S = 3.0
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin"
 
 
@@ -132,7 +134,7 @@ def clear(state: StateDir, index: int | None, progress: Progress) -> list[str]:
             break
         found.append(f"{len(pids)} processes")
         progress(Step("down", f"ending {len(pids)} processes"))
-        processes.end(pids)
+        processes.end(pids, COLLECTED_S)
     if index is not None:
         found += remove_links(index, str(fleet_network(index)))
     for path in reversed(mounts):

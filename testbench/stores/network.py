@@ -10,6 +10,8 @@ the fleet's whole range, with the worst metric, keeps packets for a host that is
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -19,13 +21,18 @@ from testbench.stores.rules import WAN_PREFIX, FleetSite, StoreSite, bucket_byte
 WORST_METRIC = 4294967295
 
 
+def _program(name: str) -> str:
+    """The program's path: tc is in /usr/sbin, which is not on an ordinary user's PATH."""
+    return shutil.which(name, path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin") or name
+
+
 def _batch(
     commands: list[str], netns: Path | None, program: str = "ip", force: bool = False, held: int | None = None
 ) -> None:
     inside = ["nsenter", f"--net={netns}", "--"] if netns else []
     options = ["-force", "-batch", "-"] if force else ["-batch", "-"]
     done = subprocess.run(
-        [*inside, program, *options],
+        [*inside, _program(program), *options],
         input="\n".join(commands) + "\n",
         capture_output=True,
         text=True,
@@ -151,7 +158,17 @@ class Network:
     def wan_state(self, store: StoreSite) -> str:
         """``up``, ``slow`` or ``cut``, as the kernel has it."""
         shown = subprocess.run(
-            ["nsenter", f"--net={self.router(store)}", "--", "ip", "-json", "link", "show", "dev", "wan"],
+            [
+                "nsenter",
+                f"--net={self.router(store)}",
+                "--",
+                _program("ip"),
+                "-json",
+                "link",
+                "show",
+                "dev",
+                "wan",
+            ],
             capture_output=True,
             text=True,
             check=False,
@@ -170,13 +187,15 @@ def remove_links(index: int, network: str) -> list[str]:
     Works by name and range alone, so it also clears up what a killed run left.
     """
     prefix = f"gst{index}"
-    shown = subprocess.run(["ip", "-json", "link", "show"], capture_output=True, text=True, check=True)
+    shown = subprocess.run(
+        [_program("ip"), "-json", "link", "show"], capture_output=True, text=True, check=True
+    )
     names = [link["ifname"] for link in json.loads(shown.stdout or "[]")]
     links = [name for name in names if name == prefix or name.startswith(f"{prefix}w")]
     if links:
         _batch([f"link del {name}" for name in links], None, force=True)
     routes = subprocess.run(
-        ["ip", "route", "show", "type", "unreachable", "exact", network],
+        [_program("ip"), "route", "show", "type", "unreachable", "exact", network],
         capture_output=True,
         text=True,
         check=False,
@@ -189,11 +208,16 @@ def remove_links(index: int, network: str) -> list[str]:
 
 def index_is_taken(index: int, network: str) -> str | None:
     """What on this machine already uses the fleet index, or None; a link, or any route into its range."""
-    link = subprocess.run(["ip", "link", "show", "dev", f"gst{index}"], capture_output=True, check=False)
+    link = subprocess.run(
+        [_program("ip"), "link", "show", "dev", f"gst{index}"], capture_output=True, check=False
+    )
     if link.returncode == 0:
         return f"link gst{index}"
     shown = subprocess.run(
-        ["ip", "route", "show", "root", network, "table", "all"], capture_output=True, text=True, check=False
+        [_program("ip"), "route", "show", "root", network, "table", "all"],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     first = shown.stdout.strip().splitlines()
     return f"route {first[0].strip()}" if first else None

@@ -66,23 +66,28 @@ def in_cgroup(cgroup: Path) -> list[int]:
     return [pid for pid in found if pid > 0]
 
 
-def end(pids: Iterable[int]) -> None:
-    """Kill these processes and wait until they are gone; raises StoresError naming those that stay."""
+def end(pids: Iterable[int], collected_s: float = 0.0) -> None:
+    """Kill these processes and wait until they have ended; raises StoresError naming those that do not.
+
+    A zombie has ended: it holds nothing, and the last to become one in a host is its PID 1. ``collected_s``:
+    the longest wait for the zombies to go too (seconds), for a machine's init may be slow to collect them.
+    """
     waiting = set(pids)
     for pid in waiting:
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
-    deadline = time.monotonic() + END_WAIT_S
-    while waiting := {pid for pid in waiting if Path(f"/proc/{pid}").exists()}:
+    began = time.monotonic()
+    while True:
         for pid in waiting:
             with contextlib.suppress(ChildProcessError):
-                os.waitpid(pid, os.WNOHANG)  # only when it is our own child; its parent reaps it otherwise
-        if time.monotonic() > deadline:
-            if all(start_time(pid) is None for pid in waiting):
-                return  # zombies that the machine's init does not collect: they hold nothing
-            raise StoresError(
-                f"processes {sorted(waiting)} do not end; look at them with `ps -o pid,stat,wchan,args`"
-            )
+                os.waitpid(pid, os.WNOHANG)  # only when it is our own child; its parent collects it otherwise
+        waiting = {pid for pid in waiting if Path(f"/proc/{pid}").exists()}
+        running = sorted(pid for pid in waiting if start_time(pid) is not None)
+        passed = time.monotonic() - began
+        if not waiting or (not running and passed >= collected_s):
+            return
+        if running and passed > END_WAIT_S:
+            raise StoresError(f"processes {running} do not end; see `ps -o pid,stat,wchan,args`")
         time.sleep(0.005)
 
 

@@ -25,6 +25,7 @@ import psutil
 from testbench.stores import holder, processes
 from testbench.stores.detect import detect_mode
 from testbench.stores.errors import StartError
+from testbench.stores.isolated import COLLECTED_S
 from testbench.stores.state import StateDir
 
 _KINDS = ("--user", "--net", "--mount", "--pid", "--uts", "--ipc")
@@ -109,7 +110,7 @@ def end_holder(state: StateDir) -> bool:
     outer = psutil.Process(pid).ppid()
     processes.end([pid])
     if outer > 1:
-        processes.end([outer])
+        processes.end([outer], COLLECTED_S)
     return True
 
 

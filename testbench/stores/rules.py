@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -233,6 +233,18 @@ def place(plans: Sequence[StorePlan], index: int) -> FleetSite:
         )
     controller = str(ipaddress.IPv4Address(base + 1))
     return FleetSite(index=index, network=str(network), controller=controller, stores=tuple(stores))
+
+
+def on_loopback(site: FleetSite, ports: Mapping[str, int]) -> FleetSite:
+    """The same fleet with each host on a loopback address and sshd port of its own (mode plain)."""
+    stores = []
+    for store in site.stores:
+        hosts = []
+        for number, host in enumerate(store.hosts, 1):
+            address = f"127.77.{store.number + 1}.{number}"
+            hosts.append(replace(host, address=address, lan_address=address, port=ports.get(host.name, 0)))
+        stores.append(replace(store, hosts=tuple(hosts), wan_address="127.0.0.1", lan="127.0.0.0/8"))
+    return replace(site, network="127.0.0.0/8", controller="127.0.0.1", stores=tuple(stores))
 
 
 def rate_bits(rate: str) -> int:

@@ -11,13 +11,22 @@ from pathlib import Path
 from typing import Any, Literal
 
 from testbench.progress import Progress, Step, silent
-from testbench.stores import isolated
+from testbench.stores import isolated, plain
 from testbench.stores.detect import detect_mode
 from testbench.stores.errors import StateError, StoresError
 from testbench.stores.layout import product_version
 from testbench.stores.network import Network
 from testbench.stores.readiness import product_answers, refuse_silent, ssh_answers, wait_for
-from testbench.stores.rules import FleetSite, HostSite, Mode, StorePlan, StoreSite, check_plans
+from testbench.stores.rules import (
+    FleetSite,
+    HostSite,
+    Mode,
+    StorePlan,
+    StoreSite,
+    check_plans,
+    on_loopback,
+    place,
+)
 from testbench.stores.ssh import Ssh
 from testbench.stores.state import Fleet, StateDir, default_state_dir, register_for
 
@@ -31,7 +40,7 @@ class Stores:
         self._state = state
         self._fleet = fleet
         self.site: FleetSite = fleet.site
-        self.ssh = Ssh(state.ssh)
+        self.ssh = Ssh(state.ssh, plain.login() if fleet.mode == "plain" else "root")
         self._network = Network(self.site, state.netns)
 
     @classmethod
@@ -81,7 +90,10 @@ class Stores:
                 fleet = _intend(state, plans, chosen)
                 stores = cls(state, fleet)
                 stores.ssh.prepare(stores.site.hosts)
-                isolated.make(state, fleet, held, progress)
+                if chosen == "plain":
+                    plain.make(state, fleet, progress)
+                else:
+                    isolated.make(state, fleet, held, progress)
                 stores._wait(stores.site.hosts, wait_product, timeout_s, progress)
             except BaseException:
                 _clear(state, silent)
@@ -124,6 +136,7 @@ class Stores:
                 "known_hosts": str(ssh.known_hosts),
                 "config": str(ssh.config),
             },
+            "reduced": list(plain.REDUCED) if self.mode == "plain" else [],
             "stores": [self._describe_store(store) for store in self.site.stores],
         }
 
@@ -132,7 +145,7 @@ class Stores:
             "name": store.name,
             "zone": store.plan.zone,
             "shop": store.shop,
-            "wan": self._network.wan_state(store),
+            "wan": "up" if self.mode == "plain" else self._network.wan_state(store),
             "hosts": [
                 {
                     **asdict(host),
@@ -170,35 +183,36 @@ class Stores:
     def cut(self, store: str) -> None:
         """Take the store's WAN link down: the store trades on, nobody outside reaches it."""
         with self._changing():
-            self._network.cut(self.site.store(store))
+            self._own_network().cut(self.site.store(store))
 
     def restore(self, store: str) -> None:
         """Bring the store's WAN link back, at full speed."""
         with self._changing():
-            self._network.restore(self.site.store(store))
+            self._own_network().restore(self.site.store(store))
 
     def slow(self, store: str, rate: str) -> None:
         """Limit the store's WAN link in both directions to ``rate`` (512kbit, 2mbit; ``off``: no limit)."""
         with self._changing():
             site = self.site.store(store)
             if rate == "off":
-                self._network.full_speed(site)
+                self._own_network().full_speed(site)
             else:
-                self._network.slow(site, rate)
+                self._own_network().slow(site, rate)
 
     def unplug(self, host: str) -> None:
         """Pull the host's LAN cable: a register works offline; its sshd is not reached either."""
         with self._changing():
-            self._network.plug(self.site.host(host)[0], host, False)
+            self._own_network().plug(self.site.host(host)[0], host, False)
 
     def plug(self, host: str) -> None:
         """Put the host's LAN cable back."""
         with self._changing():
-            self._network.plug(self.site.host(host)[0], host, True)
+            self._own_network().plug(self.site.host(host)[0], host, True)
 
     def fill(self, host: str) -> int:
         """Fill the host's disk to the last block; returns the bytes taken."""
         path = self.host_root(host) / FILL
+        self._own_network()  # no own network, no own disk: never fill the machine's
         with self._changing(), path.open("ab") as file:
             free = os.fstatvfs(file.fileno())
             size = free.f_bavail * free.f_frsize
@@ -215,11 +229,17 @@ class Stores:
         """Cut the host's power: PID 1 and all else is killed, the disk stays, the address is silent."""
         store, _ = self.site.host(host)
         with self._changing():
-            if not isolated.stop(self._state, self._fleet, host):
+            stopped = (
+                plain.stop(self._state, host)
+                if self.mode == "plain"
+                else isolated.stop(self._state, self._fleet, host)
+            )
+            if not stopped:
                 raise StoresError(
                     f"host {host} is already down; start it with `testbench stores start {host}`"
                 )
-            self._network.plug(store, host, False)
+            if self.mode != "plain":
+                self._network.plug(store, host, False)
 
     def start(self, host: str, *, wait_product: bool = True, timeout_s: float = 60.0) -> None:
         """Switch a killed host on again with the disk it had; waits as ``up`` does. Raises StartError."""
@@ -227,9 +247,12 @@ class Stores:
         with self._changing() as held:
             if self.host_state(host) != "down":
                 raise StoresError(f"host {host} is {self.host_state(host)}, not down; nothing to start")
-            self._network.plug(store, host, True)
-            isolated.start(self._state, self._fleet, [host], held, silent)
-            if self._network.wan_state(store) != "cut":
+            if self.mode == "plain":
+                plain.start(self._state, host)
+            else:
+                self._network.plug(store, host, True)
+                isolated.start(self._state, self._fleet, [host], held, silent)
+            if self.mode == "plain" or self._network.wan_state(store) != "cut":
                 self._wait([site], wait_product, timeout_s, silent)
 
     def freeze(self, host: str) -> None:
@@ -258,7 +281,7 @@ class Stores:
         if mute:
             said = self.console(mute[0].name)[-600:].strip()
             refuse_silent(mute, "sshd", timeout_s, f"its console says: {said or 'nothing'}")
-        if not product:
+        if not product or self.mode == "plain":
             return
         with_product = [host for host in hosts if self.site.host(host.name)[0].plan.product is not None]
         mute = wait_for(
@@ -271,6 +294,15 @@ class Stores:
             log = self._state.root(mute[0].name) / "var/log/set/service.log"
             said = log.read_text(errors="replace")[-600:].strip() if log.exists() else ""
             refuse_silent(mute, "SET", timeout_s, f"/var/log/set/service.log says: {said or 'nothing'}")
+
+    def _own_network(self) -> Network:
+        """The hosts' network; raises StoresError in mode plain, where they have none, nor a disk."""
+        if self.mode == "plain":
+            raise StoresError(
+                f"the stores in {self.state_dir} are in mode plain: {plain.REDUCED[2]}; {plain.REDUCED[3]}; "
+                "see `garant doctor` for what brings a fuller mode"
+            )
+        return self._network
 
     @contextlib.contextmanager
     def _changing(self) -> Iterator[int]:
@@ -286,6 +318,12 @@ class Stores:
 
 def _intend(state: StateDir, plans: Sequence[StorePlan], mode: Mode) -> Fleet:
     """Take a range of addresses and write down what is going to be made, before any of it is."""
+    if mode == "plain":
+        addresses = {host.name: host.address for host in on_loopback(place(plans, 0), {}).hosts}
+        ports = plain.free_ports(addresses)
+        fleet = Fleet(mode=mode, index=0, plans=tuple(plans), cgroup=None, ports=ports)
+        state.write(fleet)
+        return fleet
     register = register_for(state.path)
     index = register.take(state.path)
     cgroup = isolated.cgroup_for(index)
@@ -302,7 +340,7 @@ def _intend(state: StateDir, plans: Sequence[StorePlan], mode: Mode) -> Fleet:
 def _clear(state: StateDir, progress: Progress) -> list[str]:
     register = register_for(state.path)
     index = register.index_of(state.path)
-    found = isolated.clear(state, index, progress)
+    found = [*plain.clear(state), *isolated.clear(state, index, progress)]
     if index is not None:
         register.release(index)
     state.remove()

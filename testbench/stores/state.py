@@ -18,7 +18,7 @@ from typing import Any
 
 from testbench.stores.errors import StateError
 from testbench.stores.network import index_is_taken
-from testbench.stores.rules import FLEETS, FleetSite, Mode, StorePlan, fleet_network, place
+from testbench.stores.rules import FLEETS, FleetSite, Mode, StorePlan, fleet_network, on_loopback, place
 
 REGISTER = Path("/run/garant-stores")
 LOCK_WAIT_S = 15.0
@@ -90,7 +90,8 @@ class Fleet:
     @property
     def site(self) -> FleetSite:
         """Addresses of everything."""
-        return place(self.plans, self.index)
+        site = place(self.plans, self.index)
+        return on_loopback(site, self.ports) if self.mode == "plain" else site
 
 
 class StateDir:
