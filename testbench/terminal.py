@@ -54,14 +54,14 @@ def shown(console: Console) -> Iterator[port.Progress]:
 
 
 def _lines(console: Console) -> port.Progress:
-    """One line when a phase begins, and one for each tenth of it: a log should not be a film."""
-    last: tuple[str, int] = ("", -1)
+    """One line when a phase begins, and one for each fifth of it: a log should not be a film."""
+    last = ("", -1)
 
     def write(step: port.Step) -> None:
         nonlocal last
-        tenth = (step.done or 0) * 10 // step.total if step.total else (step.done or 0) // 20
-        if (step.phase, tenth) != last:
-            last = (step.phase, tenth)
+        part = (step.done or 0) * 5 // step.total if step.total else (step.done or 0) // 20
+        if (step.phase, part) != last:
+            last = (step.phase, part)
             console.print(f"{step.phase}: {step.text}", markup=False, highlight=False)
 
     return write

@@ -17,7 +17,7 @@ MOST_CERTAIN = 0.99
 #: Below this confidence the answer is a range, not a name.
 NAMED = 0.95
 #: A flaky search goes on until one candidate (or an inseparable group) is this probable.
-SETTLED = 0.985
+SETTLED = 0.995
 
 
 @dataclass(frozen=True)

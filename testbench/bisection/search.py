@@ -14,10 +14,14 @@ from testbench.progress import Progress, Step, silent
 
 #: Runs of the bad end that decide whether the failure is certain or flaky.
 RUNS_TO_CALL_CERTAIN = 5
-#: Runs of each side when a certain failure is confirmed.
+#: Runs of the failing and of the clean side when a certain failure is confirmed. The clean side takes more:
+#: a failure that only looked certain would pass two runs of the real culprit as "clean" too easily.
 CERTAIN_CONFIRMATION = 2
+CERTAIN_CLEAN = 4
 #: Accepted probability of a wrong confirmation, for each of the two sides.
-DOUBT = 0.05
+DOUBT = 0.01
+#: A failure that is not certain after all is taken for no more frequent than this.
+FREQUENT = 0.9
 #: A culprit that fails more rarely than this cannot be confirmed with a sensible number of runs.
 LOWEST_RATE = 0.05
 MOST_RUNS_OF_ONE = 120
@@ -137,9 +141,9 @@ def search(line: Line, rate: float, first: Collection[int] = ()) -> Found:
                 low, high, surprise = _binary(line, low, high, stage)
                 if surprise:
                     break
-        certain = certain and not surprise
+        if certain and surprise:
+            certain, rate = False, _less_than_certain(line)
         if not certain:
-            # A failure that was certain at the end and is not on the way is called frequent, not certain.
             low, high = _bayes(line, rate, stages)
         if high - low > 1:
             return _range(line, low, high, rate, "the candidates between cannot be tested")
@@ -147,8 +151,17 @@ def search(line: Line, rate: float, first: Collection[int] = ()) -> Found:
             return Found(
                 low=low, high=high, confirmed=True, confidence=_confidence(line, low, high, rate), reason=""
             )
-        certain = False
+        if certain:
+            certain, rate = False, _less_than_certain(line)
     return _range(line, low, high, rate, "it was not confirmed against its parent")
+
+
+def _less_than_certain(line: Line) -> float:
+    """The rate of a failure that was certain at the end, but not on the way; over all that showed it."""
+    counts = [line.counts(candidate) for candidate in {seen.candidate for seen in line.observations}]
+    bad = sum(bad for bad, _ in counts if bad)
+    runs = sum(runs for bad, runs in counts if bad)
+    return min(FREQUENT, (bad + 1) / (runs + 2))
 
 
 def _binary(line: Line, low: int, high: int, allowed: Collection[int]) -> tuple[int, int, bool]:
@@ -196,18 +209,22 @@ def confirm(line: Line, parent: int, culprit: int, rate: float) -> bool:
     At least n(rate) runs of the clean side; a false alarm among them does not end it, but asks for more.
     """
     failing, clean = (parent, culprit) if line.fixed else (culprit, parent)
-    rate = min(rate, rules.MOST_CERTAIN)
     if settle(line, failing, rate, CERTAIN_CONFIRMATION) is not True:
         return False
     bad, told = line.counts(failing)
     # The rate here may be lower than at the end that was measured: the clean side must exclude this one too.
     rate = min(rate, max(bad / told, LOWEST_RATE))
-    needed = max(CERTAIN_CONFIRMATION, statistics.runs_to_see(rate))
-    return settle(line, clean, rate, needed) is False
+    needed = max(CERTAIN_CLEAN, statistics.runs_to_see(rate))
+    healthy = settle(line, clean, rate, needed) is False
+    if healthy and line.counts(clean)[0]:
+        # It failed once: a false alarm, or the same defect at a lower rate, which must be excluded too.
+        healthy = settle(line, clean, min(rate, statistics.DEFECT_RATE), needed) is False
+    return healthy
 
 
 def settle(line: Line, candidate: int, rate: float, least: int) -> bool | None:
     """Run a candidate until it fails at ``rate`` (True) or is healthy (False); None when it stays unclear."""
+    rate = min(rate, rules.MOST_CERTAIN)
     while True:
         bad, told = line.counts(candidate)
         decision = statistics.sequential_test(bad, told - bad, p1=rate, alpha=DOUBT, beta=DOUBT)

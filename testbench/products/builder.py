@@ -19,7 +19,7 @@ _NO_NETWORK = re.compile(
     r"|NewConnectionError|Connection refused|Read timed out|Max retries exceeded|Could not resolve host"
     r"|ECONNREFUSED|ENOTFOUND|ETIMEDOUT"
 )
-_NO_SUCH_VERSION = re.compile(r"No matching distribution found for ([^ ]+)|npm (?:ERR!|error) code ETARGET")
+_NO_SUCH_VERSION = re.compile(r"No matching distribution found for (\S+)|npm (?:ERR!|error) code ETARGET")
 #: Exit codes of a line that somebody ended (INT, KILL, TERM; a shell reports them as 128 + n): nobody knows
 #: what the version would have done.
 _KILLED = {sign * (number + base) for number in (2, 9, 15) for sign, base in ((-1, 0), (1, 128))}

@@ -13,7 +13,7 @@ from typing import TypeVar
 
 from filelock import FileLock
 from git import Repo
-from git.exc import GitError
+from git.exc import GitError, ODBError
 
 from testbench.products.description import is_local
 from testbench.products.errors import SourceError, VersionError
@@ -118,7 +118,7 @@ class GitSource:
             for name in (f"refs/tags/{asked}", f"refs/heads/{asked}", asked):
                 try:
                     return str(repo.commit(name).hexsha)
-                except (GitError, ValueError, IndexError, LookupError):
+                except (GitError, ODBError, ValueError, LookupError):
                     continue
             return None
 
@@ -132,7 +132,7 @@ def _commit_tags(repo: Repo) -> list:  # type: ignore[type-arg]  # GitPython's o
         try:
             if tag.commit.type == "commit":
                 found.append(tag)
-        except (ValueError, GitError):
+        except (ValueError, GitError, ODBError):
             continue
     return found
 
