@@ -23,12 +23,25 @@ _DEFAULT = "~/.local/state/garant-demo"
 @click.option("--stores", type=click.IntRange(1, 12), default=3, show_default=True, help="Stores in all.")
 @click.option("--registers", type=click.IntRange(2, 20), default=4, show_default=True, help="In each store.")
 @click.option("--seed", type=int, default=1, show_default=True, help="The same seed tells the same story.")
-@click.option("--tracker", type=click.Choice(["local", "jira"]), default="local", show_default=True,
-              help="Where the defect is filed; jira: a server on loopback that speaks Jira's REST.")  # fmt: skip
-@click.option("--mode", type=click.Choice(["auto", "systemd", "runit"]), default="auto", show_default=True,
-              help="How the stores' hosts are kept apart and supervised; auto: the fullest that works here.")  # fmt: skip
-@click.option("--folder", type=click.Path(path_type=Path, file_okay=False), default=None,
-              help=f"Where everything of the demo goes.  [default: {_DEFAULT}]")  # fmt: skip
+@click.option(
+    "--tracker",
+    type=click.Choice(["local", "jira"]),
+    default="local",
+    show_default=True,
+    help="Where the defect is filed; jira: a server on loopback that speaks Jira's REST.",
+)
+@click.option(
+    "--mode",
+    type=click.Choice(["auto", "systemd", "runit"]),
+    default="auto",
+    show_default=True,
+    help="How the stores' hosts are kept apart and supervised; auto: the fullest that works here.",
+)
+@click.option(
+    "--folder",
+    type=click.Path(path_type=Path, file_okay=False),
+    help=f"Where everything of the demo goes.  [default: {_DEFAULT}]",
+)
 @click.option("--keep", is_flag=True, help="Leave the stores up at the end; --clean removes them.")
 @click.option("--clean", "clean_only", is_flag=True, help="Only remove what earlier demos left.")
 @json_option

@@ -28,7 +28,7 @@ def make_people(folder: Path) -> list[Person]:
 
 
 def _person(folder: Path, principal: str) -> Person:
-    key = folder / principal.partition("@")[0]
+    key = folder / principal.partition("@")[0].replace(".", "-")
     command = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", principal, "-f", str(key)]
     subprocess.run(command, check=True, stdin=subprocess.DEVNULL)
     return Person(principal, key)
