@@ -80,7 +80,7 @@ def start_holder(state: StateDir) -> int:
 
     """
     detect_mode().choose("runit")
-    state.path.mkdir(parents=True, exist_ok=True)
+    state.path.mkdir(mode=0o700, parents=True, exist_ok=True)
     outer = subprocess.Popen(
         [*_UNSHARE, *_HOLDER],
         stdin=subprocess.PIPE,

@@ -13,7 +13,7 @@ from typing import Any, Literal
 from testbench.progress import Progress, Step, silent
 from testbench.stores import isolated, plain
 from testbench.stores.detect import detect_mode
-from testbench.stores.errors import StateError, StoresError
+from testbench.stores.errors import ModeUnavailableError, StateError, StoresError
 from testbench.stores.layout import product_version
 from testbench.stores.network import Network
 from testbench.stores.readiness import product_answers, refuse_silent, ssh_answers, wait_for
@@ -78,6 +78,11 @@ class Stores:
             if plan.product is not None:
                 product_version(plan.product)
         chosen = detect_mode().choose(mode)
+        if chosen != "plain" and os.geteuid() != 0:
+            raise ModeUnavailableError(
+                "an ordinary user's stores live in a user namespace: call reexec_inside_user_namespace() first "
+                "in a program, or use `testbench stores up` and `testbench stores exec -- COMMAND`"
+            )
         progress = progress or silent
         state = StateDir(state_dir or default_state_dir())
         with state.lock() as held:

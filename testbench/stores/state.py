@@ -121,7 +121,7 @@ class StateDir:
     def lock(self) -> Iterator[int]:
         """Exclusive use of this fleet; makes the directory. Raises StateError when it is in use."""
         try:
-            self.path.mkdir(parents=True, exist_ok=True)
+            self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
             with locked(self.path / "lock", f"the fleet in {self.path}") as descriptor:
                 yield descriptor
         except PermissionError as fault:
@@ -155,6 +155,10 @@ class StateDir:
             )
         except FileNotFoundError:
             return None
+        except PermissionError as fault:
+            raise StateError(
+                f"{self.path} belongs to another user: run it as that user, or as root"
+            ) from fault
         except (ValueError, KeyError, TypeError) as fault:
             raise StateError(
                 f"{self.fleet_file} is damaged ({fault}); run `testbench stores down --state-dir {self.path}`"

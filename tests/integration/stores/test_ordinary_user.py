@@ -80,7 +80,7 @@ def as_clerk(tmp_path):
     home.rmdir()
 
 
-def test_a_fleet_in_a_user_namespace_is_whole_and_goes_without_a_trace(as_clerk, traces):
+def test_a_fleet_in_a_user_namespace_is_whole_and_goes_without_a_trace(as_clerk, traces, left_behind):
     """up, list, ssh, cut, kill, start, down as an ordinary user, each in a process of its own."""
     before = traces("clerk-")
     done = as_clerk(
@@ -101,10 +101,10 @@ def test_a_fleet_in_a_user_namespace_is_whole_and_goes_without_a_trace(as_clerk,
     assert answers[7].get("stdout") == "0\n", done.stderr
     assert answers[8]["removed"] == ["user namespace"]
     assert len(answers) == 9
-    assert traces("clerk-") == before
+    assert left_behind("clerk-", before) == {}
 
 
-def test_a_program_goes_on_inside_and_ends_with_its_own_exit_code(as_clerk, traces):
+def test_a_program_goes_on_inside_and_ends_with_its_own_exit_code(as_clerk, traces, left_behind):
     """reexec_inside_user_namespace: the same program, as root of its namespace; nothing survives its end."""
     before = traces("clerk-")
     program = (
@@ -116,10 +116,10 @@ def test_a_program_goes_on_inside_and_ends_with_its_own_exit_code(as_clerk, trac
 
     assert done.stdout == "0 runit store1-r1\n\n", done.stderr
     assert done.returncode == 7
-    assert traces("clerk-") == before
+    assert left_behind("clerk-", before) == {}
 
 
-def test_plain_hosts_say_what_they_are_not(as_clerk, traces):
+def test_plain_hosts_say_what_they_are_not(as_clerk, traces, left_behind):
     """Mode plain: SSH and files work, every fault that it cannot make is refused, and down leaves nothing."""
     before = traces("clerk-")
     done = as_clerk(
@@ -138,4 +138,13 @@ def test_plain_hosts_say_what_they_are_not(as_clerk, traces):
     assert done.stderr.count("are in mode plain") == 3
     assert answers[4]["removed"] == ["2 processes"]
     assert len(answers) == 5
-    assert traces("clerk-") == before
+    assert left_behind("clerk-", before) == {}
+
+
+def test_a_program_outside_is_told_the_way_in(as_clerk):
+    """Stores.up by an ordinary user outside a namespace: refused with what to call, nothing made."""
+    program = "from testbench.stores import *; Stores.up(plain_plans(1, 1, [], None))"
+    done = as_clerk(f'{sys.executable} -c "{program}"; ls -A $HOME')
+
+    assert "call reexec_inside_user_namespace() first" in done.stderr
+    assert done.stdout == ""
