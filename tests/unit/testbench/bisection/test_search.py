@@ -38,7 +38,7 @@ def lines(draw):
 @given(lines())
 @settings(deadline=None, max_examples=200)
 def test_certain_change_is_found_or_bounded_by_what_cannot_be_tested(case):
-    """The answer always holds the change; it is a name exactly when the change and its parent are testable."""
+    """The answer holds the change; it is a name exactly when the change and its parent are testable."""
     size, change, broken, fixed = case
     line = line_of(size, change, broken=broken, fixed=fixed)
     found = search(line, 1.0)

@@ -85,7 +85,7 @@ def test_any_result_fails_and_is_one_minimal(size, ways):
 @given(st.integers(1, 200).flatmap(lambda n: st.tuples(st.just(n), st.sets(st.integers(0, n - 1)))))
 @settings(deadline=None, max_examples=60)
 def test_nothing_is_asked_twice(case):
-    """The memo answers repeated content; only the final check, outside of the search, plays the result again."""
+    """The memo answers repeated content; only the final check plays the result again."""
     size, needed = case
     problem = Problem(size, needed)
     result = minimise(problem, problem, signature="x", verify=lambda _: Outcome.bad("x"))
