@@ -80,8 +80,8 @@ class Stores:
         chosen = detect_mode().choose(mode)
         if chosen != "plain" and os.geteuid() != 0:
             raise ModeUnavailableError(
-                "an ordinary user's stores live in a user namespace: call reexec_inside_user_namespace() first "
-                "in a program, or use `testbench stores up` and `testbench stores exec -- COMMAND`"
+                "an ordinary user's stores live in a user namespace: call reexec_inside_user_namespace() "
+                "first in a program, or use `testbench stores up` and `testbench stores exec -- COMMAND`"
             )
         progress = progress or silent
         state = StateDir(state_dir or default_state_dir())
