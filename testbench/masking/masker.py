@@ -173,7 +173,8 @@ class Masker:
     def _pseudonym(self, kind: str, value: str) -> str:
         key, bare = self._key, value.strip()
         if kind == "name":
-            return NAME_WORD.sub(lambda found: rules.word(key, found[0]), value)
+            named = NAME_WORD.sub(lambda found: rules.word(key, found[0]), value)
+            return re.sub(r"\d+", lambda found: rules.number(key, "tab", found[0]), named)
         if kind == "email":
             return rules.email(key, bare)
         if kind == "marking":

@@ -33,11 +33,6 @@ def package_status(ti: str) -> bytes:
     return _request("getPackageStatus", FEEDBACK[1], body)
 
 
-def by_period(operation: str, since: str, until: str) -> bytes:
-    """getPurchasesByPeriod or getZReportsByPeriod for two dates (yyyy-mm-dd), both included."""
-    return _request(operation, FISCAL[1], f"<fromDate>{since}</fromDate><toDate>{until}</toDate>")
-
-
 def by_operday(operation: str, day: str) -> bytes:
     """getPurchasesByOperDay or getZReportsByOperDay for one date (yyyy-mm-dd)."""
     return _request(operation, FISCAL[1], f"<dateOperDay>{day}</dateOperDay>")
@@ -79,19 +74,6 @@ def status(answer: bytes) -> tuple[int, str]:
             if number.lstrip("-").isdigit():
                 return int(number), element.get("status-message", "") or (element.text or "")
     raise SoapError("the answer names no status")
-
-
-def fault_code(answer: bytes) -> str:
-    """A word for the fault in an answer, without data: the type of the error where it is named, else ""."""
-    try:
-        root = _parsed(answer)
-    except SoapError:
-        return ""
-    for element in root.iter():
-        if str(element.tag).rpartition("}")[2] == "faultstring" and element.text:
-            word = element.text.split(":")[0].strip()
-            return word if word.isidentifier() else ""
-    return ""
 
 
 def _request(operation: str, namespace: str, body: str) -> bytes:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import select
 import socket
 import time
 from dataclasses import dataclass
@@ -58,24 +59,19 @@ class Wire:
         return self.request("POST", path, body, "text/xml; charset=utf-8")
 
     def request(self, method: str, path: str, body: bytes | None, kind: str) -> Answer:
-        """One exchange; a kept connection that the other side had closed is opened again once.
+        """One exchange, sent once: a request that broke off may have been acted on.
 
         Raises:
             HangError: no answer in ``ANSWER_SECONDS`` or until the run's deadline.
             WireError: the connection was refused or broke off.
         """
-        kept = self._connection is not None
+        if self._was_closed():
+            self.close()
         try:
             return self._exchange(method, path, body, kind)
         except TimeoutError:
             self.close()
             raise HangError(f"{method} {path}: no answer in time") from None
-        except (http.client.BadStatusLine, ConnectionResetError, BrokenPipeError) as problem:
-            self.close()
-            # Only a connection that stood idle may be retried: what was sent on it was not read.
-            if kept and isinstance(problem, http.client.RemoteDisconnected | BrokenPipeError):
-                return self.request(method, path, body, kind)
-            raise WireError(f"{method} {path}: {type(problem).__name__}") from None
         except (OSError, http.client.HTTPException) as problem:
             self.close()
             raise WireError(f"{method} {path}: {type(problem).__name__}") from None
@@ -85,6 +81,12 @@ class Wire:
         if self._connection is not None:
             self._connection.close()
             self._connection = None
+
+    def _was_closed(self) -> bool:
+        """Whether the other side closed the kept connection while it stood idle."""
+        if self._connection is None or self._connection.sock is None:
+            return False
+        return bool(select.select([self._connection.sock], [], [], 0)[0])
 
     def _exchange(self, method: str, path: str, body: bytes | None, kind: str) -> Answer:
         left = min(ANSWER_SECONDS, self._deadline - time.monotonic())

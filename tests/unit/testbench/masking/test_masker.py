@@ -108,6 +108,15 @@ def test_one_value_has_one_mask_everywhere() -> None:
         assert card in masker.mask_file(name, FILES[name].encode()).decode()
 
 
+def test_number_in_a_name_is_a_tab_number() -> None:
+    """SET names a cashier without a name "Cashier 8317": the number is masked as the tab number is."""
+    masker = Masker(KEY)
+    tab = masker.mask_value("tab", TAB)
+
+    assert masker.mask_value("name", f"Cashier {TAB}").split()[1] == tab
+    assert tab != TAB
+
+
 def test_masked_card_stays_in_its_range() -> None:
     """The range of the masked card's type is widened, so that the card still belongs to it."""
     document = """<cards-catalog><internal-card-type guid="5"><card-range guid="9"
