@@ -1,5 +1,6 @@
 """The actions that change a host: stage, update, rollback, heal. They run under the host's lock."""
 
+import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator
 
@@ -21,6 +22,7 @@ ChecksOf = Callable[[Status | None], Iterable[Check]]
 def perform(host: Host, order: Order, receipt: Receipt) -> None:
     """Carry ``order`` out; how it ended is in the receipt, never in an exception."""
     action = _Action(host, order, receipt)
+    receipt.body["worker_pid"] = os.getpid()
     try:
         settle_others(host, receipt)
         if receipt.body["touched"] and action.settle():

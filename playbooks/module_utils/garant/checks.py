@@ -38,14 +38,17 @@ def trade_checks(role: str, status: Mapping[str, Any] | None, *, allow_open_shif
         ]
     checks = [
         Check("answers", True, f"version {status.get('version')}"),
-        Check("ready", status.get("state") == "ready", f"state {status.get('state')!r}: it must be 'ready'"),
-        Check(
-            "role", status.get("role") == role, f"the product says {status.get('role')!r}, set.json {role!r}"
-        ),
+        _equal("ready", "state", status.get("state"), "ready"),
+        _equal("role", "role", status.get("role"), role),
     ]
     if role == "register":
         checks += _register_checks(status, allow_open_shift)
     return checks
+
+
+def _equal(name: str, what: str, found: object, expected: str) -> Check:
+    ok = found == expected
+    return Check(name, ok, f"{what} is {found!r}" if ok else f"{what} is {found!r}, it must be {expected!r}")
 
 
 def _register_checks(status: Mapping[str, Any], allow_open_shift: bool) -> list[Check]:

@@ -38,8 +38,8 @@ def locked(
     wait_for_same: float,
     monotonic: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
-) -> Iterator[None]:
-    """Hold the host's lock; closing our handle leaves it to a worker that was forked meanwhile.
+) -> Iterator[int]:
+    """Hold the host's lock and yield its handle; closing ours leaves it to those who share it (worker, stop).
 
     ``wait``: seconds to wait for another effect; ``wait_for_same``: seconds for the same effect,
     whose outcome is the outcome of this call too.
@@ -64,7 +64,7 @@ def locked(
             sleep(POLL)
         os.ftruncate(handle, 0)
         os.pwrite(handle, json.dumps({"effect_id": effect_id, "pid": os.getpid()}).encode(), 0)
-        yield
+        yield handle
     finally:
-        # Not LOCK_UN: that would take the lock from the worker too, they share it.
+        # Not LOCK_UN: that would take the lock from the worker too, it shares it.
         os.close(handle)

@@ -40,9 +40,9 @@ class Host:
     product: Product
 
     @classmethod
-    def here(cls, layout: HostLayout) -> "Host":
-        """Read the host's configuration; RefusedError when it has none."""
-        return cls(layout, Product(layout, layout.read_config()))
+    def here(cls, layout: HostLayout, lock: int | None = None) -> "Host":
+        """Read the host's configuration; RefusedError when it has none. ``lock``: a held lock's handle."""
+        return cls(layout, Product(layout, layout.read_config(), lock))
 
     @property
     def role(self) -> str:

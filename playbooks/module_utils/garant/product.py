@@ -52,7 +52,14 @@ def unhealthy_because(status: Status | None, version: str, goods: int) -> str | 
 class Product:
     """SET on this host."""
 
-    def __init__(self, layout: HostLayout, config: HostConfig) -> None:
+    def __init__(self, layout: HostLayout, config: HostConfig, lock: int | None = None) -> None:
+        """``lock``: handle of the host's lock, shared with the command that stops the product.
+
+        A stop whose worker was killed goes on by itself. It must not hit the product that a second worker has
+        started meanwhile, so the host stays locked until it has ended. A start does not get the handle: a
+        daemon would keep it for ever.
+        """
+        self._lock = lock
         self._control = layout.control(config.role)
         self._url = f"http://127.0.0.1:{config.port}"
         self._server_url = config.server_url
@@ -68,16 +75,16 @@ class Product:
 
     def stop(self) -> str:
         """Stop it; ChangeError when the command fails or the product still answers afterwards."""
-        said = self._run("stop")
+        said = self._run("stop", () if self._lock is None else (self._lock,))
         if self.status() is not None:
             raise ChangeError(f"{self._control} stop ended well, but the product still answers")
         return said
 
     def start(self) -> str:
         """Start it; ChangeError when the command fails."""
-        return self._run("start")
+        return self._run("start", ())
 
-    def _run(self, verb: str) -> str:
+    def _run(self, verb: str, handles: tuple[int, ...]) -> str:
         command = [str(self._control), verb]
         try:
             # No pipe: a daemon that it starts would inherit its end, and we would wait for its end.
@@ -88,6 +95,7 @@ class Product:
                 stderr=subprocess.DEVNULL,
                 timeout=CONTROL_TIMEOUT,
                 check=False,
+                pass_fds=handles,
             )
         except (OSError, subprocess.TimeoutExpired) as error:
             raise ChangeError(f"{' '.join(command)}: {error}") from error

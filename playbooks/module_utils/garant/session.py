@@ -1,6 +1,7 @@
 """One call of the module: look, or lock the host, let a worker carry the order out, report its receipt."""
 
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from .actions import perform
@@ -74,16 +75,26 @@ def _change(layout: HostLayout, order: Order) -> Result:
     effect_id = check_effect_id(order.effect_id)
     if order.action in WITH_PACKAGE:
         digest_of(order)
-    host = Host.here(layout)
-    known = _over(host, order, effect_id)
+    known = _over(Host.here(layout), order, effect_id)
     if known is not None:
         return known
-    with locked(layout, effect_id, wait=order.lock_wait, wait_for_same=order.wait):
-        # The same effect may have come to its end while we waited for it.
-        known = _over(host, order, effect_id)
-        if known is not None:
-            return known
-        return _work(host, order, effect_id)
+    log = layout.work / "worker.log"
+    for _ in range(ATTEMPTS):
+        # Taken anew for each attempt: a stop that a killed worker began still holds it.
+        with locked(layout, effect_id, wait=order.lock_wait, wait_for_same=order.wait) as handle:
+            host = Host.here(layout, handle)
+            # The same effect may have come to its end while we waited for it.
+            known = _over(host, order, effect_id)
+            if known is not None:
+                return known
+            result = _work(host, order, effect_id, log)
+        if result is not None:
+            return result
+    left = Receipt.load(layout, effect_id)
+    assert left is not None  # a worker had begun it
+    state = "needs-human" if left.body["touched"] else "failed"
+    reason = f"its worker died {ATTEMPTS} times, see {log}: probe this host, then call the same effect again"
+    return _report(left, state=state, reason=reason)
 
 
 def _over(host: Host, order: Order, effect_id: str) -> Result | None:
@@ -114,21 +125,16 @@ def _over(host: Host, order: Order, effect_id: str) -> Result | None:
     return _report(receipt, changed=False)
 
 
-def _work(host: Host, order: Order, effect_id: str) -> Result:
+def _work(host: Host, order: Order, effect_id: str, log: Path) -> Result | None:
+    """Let a worker carry the order out; None when it died before it could close the receipt."""
     digest = order.digest if order.action in WITH_PACKAGE else None
-    log = host.layout.work / "worker.log"
-    for _ in range(ATTEMPTS):
-        receipt = Receipt.begin(host.layout, effect_id, order.action, digest)
-        ended = run_detached(partial(perform, host, order, receipt), log, order.wait)
-        left = Receipt.load(host.layout, effect_id) or receipt
-        if not ended:
-            reason = f"the change still goes on after {order.wait:g} s, by itself: probe it"
-            return _report(left, state="busy", reason=reason)
-        if left.body["state"] != "running":
-            return _report(left)
-    state = "needs-human" if left.body["touched"] else "failed"
-    reason = f"its worker died {ATTEMPTS} times, see {log}: probe this host, then call the same effect again"
-    return _report(left, state=state, reason=reason)
+    receipt = Receipt.begin(host.layout, effect_id, order.action, digest)
+    ended = run_detached(partial(perform, host, order, receipt), log, order.wait)
+    left = Receipt.load(host.layout, effect_id) or receipt
+    if not ended:
+        reason = f"the change still goes on after {order.wait:g} s, by itself: probe it"
+        return _report(left, state="busy", reason=reason)
+    return None if left.body["state"] == "running" else _report(left)
 
 
 def _report(receipt: Receipt, *, changed: bool | None = None, **more: str) -> Result:
