@@ -330,15 +330,19 @@ def store_verified(unit: UnitOfWork, store_id: str, version: str) -> list[str]:
 
     client_id = fleet.store(unit.session, store_id).client_id
     stores = fleet.stores_of_client(unit.session, client_id)
-    versions: list[str | None] = []
+    versions: dict[str, list[str | None]] = {}
     for store in stores:
         known = [host.version for host in fleet.hosts_of_store(unit.session, store.id)]
-        versions += [version] * len(known) if store.id == store_id else known
+        versions[store.id] = [version] * len(known) if store.id == store_id else known
+    hosts = [version for of_store in versions.values() for version in of_store]
     closed = []
     for defect, part in _open_and_fixed(unit, client_id):
         assert defect.fixed_in is not None
-        if rules.client_is_clean(versions, first_bad=defect.first_bad_release, fixed_in=defect.fixed_in):
-            _close_for(unit, defect, part, stores=len(stores))
+        if rules.client_is_clean(hosts, first_bad=defect.first_bad_release, fixed_in=defect.fixed_in):
+            fixed = [
+                all(v and rules.at_least(v, defect.fixed_in) for v in known) for known in versions.values()
+            ]
+            _close_for(unit, defect, part, stores=max(sum(fixed), 1))
             closed.append(defect.id)
     return closed
 

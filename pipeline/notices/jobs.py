@@ -80,7 +80,7 @@ def send_notice(app: Garant, port: MailPort, job: RunningJob) -> dict[str, Any]:
 def _deliver(port: MailPort, letter: messages.Letter, mail: MailSettings) -> Delivery:
     try:
         message = messages.message(letter)
-    except (ValueError, IndexError) as error:  # IndexError: what email's parser raises for "@"
+    except ValueError as error:
         return Delivery(accepted=False, code=501, text=f"address {letter.to!r}: {error}", permanent=True)
     return port.deliver(message, messages.return_address(letter.notice, mail.domain), letter.to)
 

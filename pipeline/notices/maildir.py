@@ -42,9 +42,7 @@ class MaildirChannel:
 
     def _has(self, digest: str) -> bool:
         return any(
-            f".N{digest}." in entry.name
-            for part in ("new", "cur")
-            for entry in os.scandir(self._folder / part)
+            f".N{digest}." in name for part in ("new", "cur") for name in os.listdir(self._folder / part)
         )
 
     def _write(self, name: str, content: bytes) -> None:

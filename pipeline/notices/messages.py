@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from email.errors import MessageError
 from email.headerregistry import Address
 from email.message import EmailMessage
 from email.policy import SMTP
@@ -46,6 +47,13 @@ def return_address(notice: str, domain: str) -> str:
     return f"bounce+{notice}@{domain}"
 
 
+def _address(name: str, address: str) -> Address:
+    try:
+        return Address(name, addr_spec=address)
+    except (MessageError, IndexError) as error:  # how the standard library's parser fails on "@" and "a@b@c"
+        raise ValueError(str(error)) from error
+
+
 def message(letter: Letter) -> EmailMessage:
     """The message as it goes out.
 
@@ -54,7 +62,7 @@ def message(letter: Letter) -> EmailMessage:
     """
     made = EmailMessage(policy=_POLICY)
     made["From"] = Address(letter.sender_name, addr_spec=letter.sender)
-    made["To"] = Address(letter.to_name, addr_spec=letter.to)
+    made["To"] = _address(letter.to_name, letter.to)
     made["Subject"] = letter.subject
     made["Date"] = format_datetime(letter.date)
     made["Message-ID"] = message_id(letter.notice, letter.domain)

@@ -148,10 +148,13 @@ def _tell(unit: UnitOfWork, promise: PromiseRow, eta: EtaRow) -> None:
 
 def _date_the_client_may_know(session: Session, promise: PromiseRow) -> date | None:
     """The newest date whose notice was accepted or is under way; a notice that failed told nothing."""
-    for notice in reversed(notices.notices(session, about=(KIND, promise.id))):
-        if notice.kind in ("eta", "eta_changed") and notice.state not in ("failed", "bounced"):
-            return date.fromisoformat(notice.params["eta"])
-    return None
+    known = [
+        notice
+        for notice in notices.notices(session, about=(KIND, promise.id))
+        if notice.kind in ("eta", "eta_changed") and notice.state not in ("failed", "bounced")
+    ]
+    newest = max(known, key=lambda notice: int(notice.key.rpartition("/")[2]), default=None)
+    return date.fromisoformat(newest.params["eta"]) if newest else None
 
 
 def void_etas(unit: UnitOfWork, defect_id: str) -> None:

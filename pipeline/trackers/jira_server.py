@@ -308,8 +308,14 @@ def _issue_types(server: JiraServer, query: dict[str, str], body: bytes, kind: s
     return 200, {"startAt": 0, "maxResults": 50, "total": 2, "isLast": True, **named}
 
 
+def _fields(server: JiraServer, *_: Any) -> _Answer:
+    names = ("summary", "description", "status", "labels", "attachment", "issuetype", "project")
+    return 200, [{"id": name, "name": name.capitalize(), "custom": False} for name in names]
+
+
 _ROUTES: list[tuple[str, str, Callable[..., _Answer]]] = [
     ("GET", "/serverInfo", _server_info),
+    ("GET", "/field", _fields),
     ("GET", "/project/([^/]+)", _project),
     ("GET", "/issue/createmeta/([^/]+)/issuetypes", _issue_types),
     ("POST", "/issue", _create),
