@@ -10,6 +10,7 @@ from typing import Any
 import click
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from pipeline.cli import actor, as_json, json_option, opened
 from pipeline.diagnosis import service
@@ -19,7 +20,13 @@ from pipeline.engine.watch import wait_for_job
 
 @click.command()
 @click.argument("case")
-@click.option("--hours", default=24, show_default=True, help="How far before the request to look, in hours.")
+@click.option(
+    "--hours",
+    type=click.IntRange(1, 24 * 92),
+    default=24,
+    show_default=True,
+    help="How far before the request the time in question begins, in hours.",
+)
 @json_option
 @click.pass_obj
 def diagnose(home: Path, case: str, hours: int, json_: bool) -> None:
@@ -82,5 +89,6 @@ def _show(row: EvidenceRow) -> None:
     if row.missing:
         table = Table("host", "what", "reason", title="Not to be had", title_justify="left")
         for entry in row.missing:
-            table.add_row(entry["host"], entry["what"], entry["reason"])
+            # Text: the host's words are shown, not read as markup
+            table.add_row(*(Text(entry[name]) for name in ("host", "what", "reason")))
         console.print(table)

@@ -2,30 +2,27 @@
 
 from __future__ import annotations
 
-import io
-import json
-import shlex
-import subprocess
-import tarfile
+import logging
+import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import paramiko
 
-from pipeline.diagnosis.recipe import MAX_HOST_BYTES, MAX_HOST_FILES, Item, recipe, refusal
+from pipeline.diagnosis.recipe import MAX_STORE_BYTES, plain_text, recipe, version_in
+from pipeline.diagnosis.unpacking import unpack
+from pipeline.diagnosis.wire import Limits, require_zstd, sent
 from pipeline.errors import GarantError, UnavailableError
-from pipeline.fleet.ssh import connect
+from pipeline.fleet import ssh
 from pipeline.fleet.tables import HostRow
+
+log = logging.getLogger(__name__)
 
 #: Hosts at once: more do not make it faster on two cores (DESIGN section 9).
 AT_ONCE = 10
-_CHUNK = 256 * 1024
-_MAX_COMPRESSED = MAX_HOST_BYTES
-_PROGRAM = Path(__file__).with_name("remote.py")
 
 
 @dataclass(kw_only=True)
@@ -41,8 +38,23 @@ class Collected:
 
     @property
     def version(self) -> str | None:
-        """The product's version on the host, when it could be read."""
-        return self.files.get("VERSION", b"").decode("ascii", "replace").strip() or None
+        """The product's version on the host, when it could be read and can be one."""
+        return version_in(self.files.get("VERSION", b""))
+
+
+class Room:
+    """Bytes that all hosts of a store may give together: they are in memory until they are masked."""
+
+    def __init__(self, size: int = MAX_STORE_BYTES) -> None:
+        self._left = size
+        self._lock = threading.Lock()
+
+    def reserve(self, size: int) -> None:
+        """Take ``size`` bytes of it; raises UnavailableError when there are not so many left."""
+        with self._lock:
+            if size > self._left:
+                raise UnavailableError("the store's hosts together sent too much: take a shorter window")
+            self._left -= size
 
 
 def collect(
@@ -50,113 +62,64 @@ def collect(
     *,
     identity: Path,
     python: str,
-    timeout_s: float = 60.0,
+    seconds: float,
+    jumps: Mapping[str, HostRow] | None = None,
+    limits: Limits | None = None,
+    connect_s: float = ssh.TIMEOUT_S,
     done: Callable[[Collected], None] = lambda _: None,
 ) -> list[Collected]:
-    """Collect from all hosts, ``AT_ONCE`` at a time; never raises for what a host does.
+    """Collect from all hosts, ``AT_ONCE`` at a time, in the order given; never raises for what a host does.
 
     Args:
         identity: the SSH key to log in with.
         python: the interpreter on the hosts.
-        timeout_s: longest silence of one host, in seconds.
-        done: called as each host is finished, in the order in which they finish.
+        seconds: how far back the time in question goes.
+        jumps: the hosts that others are reached through, by id.
+        limits: of one host.
+        connect_s: seconds for each of TCP connect, banner and authentication.
+        done: called for each host in order, as soon as it and those before it are finished.
+
+    Raises:
+        IdentityError: our key cannot be used; no host was asked.
+        GarantError: this machine has no zstd; no host was asked.
     """
+    ssh.load_identity(identity)
+    require_zstd()
+    room = Room()
+
+    def one(host: HostRow) -> Collected:
+        result = Collected(host=host.id, role=host.role, register=host.register)
+        begun = time.monotonic()
+        try:
+            with ssh.connect(
+                host, identity=identity, timeout_s=connect_s, jump=(jumps or {}).get(host.jump or "")
+            ) as client:
+                _collect(client, result, python, seconds, limits or Limits(), room)
+        except Exception as error:  # whatever a hostile host makes a library raise is that host's matter
+            if not isinstance(error, (GarantError, OSError, paramiko.SSHException, EOFError)):
+                log.exception("collecting from %s", host.id)
+            what = "everything" if not result.files else "the rest"
+            reason = plain_text(error, 500) or type(error).__name__
+            result.missing.append({"what": what, "reason": reason})
+        result.seconds = time.monotonic() - begun
+        return result
+
     results: list[Collected] = []
     with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="collect") as pool:
-        for result in pool.map(lambda host: _collect_one(host, identity, python, timeout_s), hosts):
-            done(result)
+        for result in pool.map(one, hosts):
             results.append(result)
+            done(result)
     return results
 
 
-def _collect_one(host: HostRow, identity: Path, python: str, timeout_s: float) -> Collected:
-    result = Collected(host=host.id, role=host.role, register=host.register)
-    begun = time.monotonic()
-    items = recipe(host.role)
-    try:
-        with connect(host, identity=identity, timeout_s=timeout_s) as client:
-            stream = _run(client, items, python, timeout_s)
-        _unpack(stream, items, result)
-    except (GarantError, OSError, paramiko.SSHException, EOFError) as error:
-        reason = str(error) or type(error).__name__
-        result.missing.append({"what": "everything" if not result.files else "the rest", "reason": reason})
-    result.seconds = time.monotonic() - begun
-    return result
-
-
-def _run(client: paramiko.SSHClient, items: Sequence[Item], python: str, timeout_s: float) -> bytes:
-    """The compressed stream that the program on the host writes."""
-    asked = shlex.quote(json.dumps([item.as_json() for item in items]))
-    # pipefail is not in every shell; a program that died shows as an archive without missing.json
-    stdin, stdout, stderr = client.exec_command(f"{python} - {asked} | zstd -3 -q -c", timeout=timeout_s)
-    stdin.write(_PROGRAM.read_text(encoding="utf-8"))
-    stdin.channel.shutdown_write()
-    stream = bytearray()
-    while chunk := stdout.read(_CHUNK):
-        stream += chunk
-        if len(stream) > _MAX_COMPRESSED:
-            raise UnavailableError(f"it sent more than {_MAX_COMPRESSED} bytes: take a shorter window")
-    if stdout.channel.recv_exit_status() != 0:
-        said = stderr.read(2000).decode("utf-8", "replace").strip()
-        raise UnavailableError(f"its collection failed: {said or 'no message'}")
-    return bytes(stream)
-
-
-def _unpack(stream: bytes, items: Sequence[Item], result: Collected) -> None:
-    """Take from the archive what was asked for; it is hostile until it has passed here."""
-    total, whole = 0, False
-    command = ["zstd", "-d", "-q", "-c", "-M128MB"]
-    with subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
-    ) as unzip:
-        assert unzip.stdin is not None
-        assert unzip.stdout is not None
-        with ThreadPoolExecutor(1) as feeder:
-            fed = feeder.submit(_feed, unzip.stdin, stream)
-            try:
-                with tarfile.open(fileobj=unzip.stdout, mode="r|") as archive:
-                    for member in archive:
-                        total += member.size
-                        if total > MAX_HOST_BYTES or len(result.files) > MAX_HOST_FILES:
-                            raise UnavailableError(
-                                f"more than {MAX_HOST_BYTES} bytes or {MAX_HOST_FILES} files"
-                            )
-                        content = _content(archive, member)
-                        if member.name == "missing.json":
-                            result.missing += _missing(content)
-                            whole = True
-                        elif (
-                            reason := refusal(member.name, member.size, items)
-                            if member.isreg()
-                            else "no file"
-                        ):
-                            result.missing.append({"what": member.name[:200], "reason": reason})
-                        else:
-                            result.files[member.name] = content
-            except tarfile.TarError as error:
-                raise UnavailableError(f"what it sent is no archive: {error}") from error
-            finally:
-                unzip.kill()
-                fed.result()
-    if not whole:
-        raise UnavailableError("what it sent was cut short")
-
-
-def _feed(pipe: Any, stream: bytes) -> None:
-    try:
-        with pipe:
-            pipe.write(stream)
-    except OSError:  # the reader had enough
-        pass
-
-
-def _content(archive: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
-    if not member.isreg():
-        return b""
-    file = archive.extractfile(member)
-    return file.read() if file is not None else b""
-
-
-def _missing(content: bytes) -> list[dict[str, str]]:
-    listed = json.loads(io.BytesIO(content).read())
-    return [{"what": str(entry["what"])[:200], "reason": str(entry["reason"])[:500]} for entry in listed]
+def _collect(
+    client: paramiko.SSHClient,
+    result: Collected,
+    python: str,
+    seconds: float,
+    limits: Limits,
+    room: Room,
+) -> None:
+    items = recipe(result.role)
+    with sent(client, items, python=python, seconds=seconds, limits=limits) as stream:
+        unpack(stream, items, result.files, result.missing, reserve=room.reserve)

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import secrets
 import shutil
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,8 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.diagnosis.collector import Collected
-from pipeline.diagnosis.recipe import masking_order
+from pipeline.diagnosis.errors import EvidenceChangedError
+from pipeline.diagnosis.recipe import masking_order, plain_text
 from testbench.masking import Masker, MaskingError
+
+_LIST = "evidence.json"
+_FOLDER_MODE, _FILE_MODE = 0o550, 0o440
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,57 +45,120 @@ class Written:
     missing: list[dict[str, str]]
 
 
-def masking_key(file: Path) -> bytes:
-    """The installation's masking key, made on first use; only its owner may read it.
-
-    One key for all evidence: the same customer has the same pseudonym in every case, so that evidence of two
-    days can be compared.
-    """
-    try:
-        descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
-        return file.read_bytes()
-    with os.fdopen(descriptor, "wb") as made:
-        made.write(secrets.token_bytes(32))
-    return file.read_bytes()
-
-
 def write(target: Path, about: About, collected: Sequence[Collected], key: bytes) -> Written:
     """Mask everything and write it to ``target``, all at once: the folder is there whole or not at all.
 
-    A file that cannot be masked is left out and listed: nothing is ever stored as it came.
+    A file that cannot be masked is left out and listed: nothing is ever stored as it came. A folder that is
+    there already is never replaced: an earlier attempt wrote it, or a later one that overtook us.
+
+    Raises:
+        EvidenceChangedError: the folder that was there is not as it was written.
     """
-    partial = target.with_name(f".{target.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
+    if target.exists():
+        return _found(target)
+    for left in target.parent.glob(f".{target.name}.*"):  # of an attempt that was killed
+        shutil.rmtree(left, ignore_errors=True)
+    partial = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
     masker = Masker(key)
-    missing = {host.host: list(host.missing) for host in collected}
+    listed, missing = _write_files(partial, collected, masker)
+    document = _document(about, collected, listed, missing, masker)
+    (partial / _LIST).write_bytes(json.dumps(document, ensure_ascii=False, indent=2).encode())
+    _protect(partial)
+    try:
+        partial.rename(target)
+    except OSError:
+        if not target.exists():
+            raise
+        shutil.rmtree(partial, ignore_errors=True)  # the other attempt was quicker
+    return _found(target)
+
+
+def _found(target: Path) -> Written:
+    target.chmod(_FOLDER_MODE)
+    return read(target)
+
+
+def read(folder: Path, digest: str | None = None) -> Written:
+    """What a folder holds, after a check that every file is as it was written, and that none was added.
+
+    Args:
+        digest: of evidence.json, where it is known.
+
+    Raises:
+        EvidenceChangedError: it is not so; the file is named.
+    """
+    try:
+        content = (folder / _LIST).read_bytes()
+        document = json.loads(content)
+        files = {f"{h['name']}/{f['path']}": f for h in document["hosts"] for f in h["files"]}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise EvidenceChangedError(folder, f"{_LIST} cannot be read ({error})") from error
+    found = f"sha256:{hashlib.sha256(content).hexdigest()}"
+    if digest is not None and found != digest:
+        raise EvidenceChangedError(folder, f"{_LIST} was changed")
+    _check_files(folder / "files", {name: str(file["sha256"]) for name, file in files.items()})
+    return Written(
+        digest=found,
+        version=document["version"],
+        files=len(files),
+        bytes=sum(file["bytes"] for file in files.values()),
+        missing=[{"host": host["name"], **entry} for host in document["hosts"] for entry in host["missing"]],
+    )
+
+
+def masked_missing(host: Collected, masker: Masker) -> list[dict[str, str]]:
+    """What a host did not give, as it may be stored: names and reasons are the host's words too."""
+    return [_masked(masker, **entry) for entry in host.missing]
+
+
+def _masked(masker: Masker, what: str, reason: str) -> dict[str, str]:
+    return {
+        "what": plain_text(masker.mask_text(what), 250),
+        "reason": plain_text(masker.mask_text(reason), 500),
+    }
+
+
+def _check_files(folder: Path, expected: dict[str, str]) -> None:
+    present = {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*"))}
+    for name, path in present.items():
+        if path.is_symlink() or (path.is_file() and name not in expected):
+            raise EvidenceChangedError(folder.parent, f"files/{name} was added")
+    for name, sha256 in expected.items():
+        if name not in present:
+            raise EvidenceChangedError(folder.parent, f"files/{name} is missing")
+        with present[name].open("rb") as file:
+            if hashlib.file_digest(file, "sha256").hexdigest() != sha256:
+                raise EvidenceChangedError(folder.parent, f"files/{name} was changed")
+
+
+def _write_files(
+    folder: Path, collected: Sequence[Collected], masker: Masker
+) -> tuple[dict[str, list[dict[str, Any]]], dict[str, list[dict[str, str]]]]:
+    """Write what can be masked; returns what is there and what is missing, by host."""
     listed: dict[str, list[dict[str, Any]]] = {host.host: [] for host in collected}
+    left_out: dict[str, list[dict[str, str]]] = {host.host: [] for host in collected}
     everything = [(masking_order(name), host, name) for host in collected for name in host.files]
     for _, host, name in sorted(everything, key=lambda entry: (entry[0], entry[1].host)):
         try:
             masked = masker.mask_file(name, host.files[name])
-        except MaskingError as error:
-            missing[host.host].append({"what": name, "reason": str(error)})
+        except (MaskingError, ValueError, RecursionError) as error:
+            # Text that no encoding can write, nesting without end: hostile, so it is not stored at all.
+            reason = str(error) if isinstance(error, MaskingError) else "it is text that cannot be masked"
+            left_out[host.host].append(_masked(masker, name, reason))
             continue
-        file = partial / "files" / host.host / name
+        file = folder / "files" / host.host / name
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_bytes(masked)
-        file.chmod(0o444)
         sha256 = hashlib.sha256(masked).hexdigest()
         listed[host.host].append({"path": name, "sha256": sha256, "bytes": len(masked)})
-    document = _document(about, collected, listed, missing, masker)
-    partial.mkdir(parents=True, exist_ok=True)
-    content = json.dumps(document, ensure_ascii=False, indent=2).encode()
-    (partial / "evidence.json").write_bytes(content)
-    (partial / "evidence.json").chmod(0o444)
-    partial.rename(target)
-    return Written(
-        digest=f"sha256:{hashlib.sha256(content).hexdigest()}",
-        version=document["version"],
-        files=sum(len(files) for files in listed.values()),
-        bytes=sum(file["bytes"] for files in listed.values() for file in files),
-        missing=[{"host": host, **entry} for host, entries in missing.items() for entry in entries],
-    )
+    # Last, when every name is known that a document had.
+    missing = {host.host: masked_missing(host, masker) + left_out[host.host] for host in collected}
+    return listed, missing
+
+
+def _protect(folder: Path) -> None:
+    for path in folder.rglob("*"):
+        path.chmod(_FOLDER_MODE if path.is_dir() else _FILE_MODE)
 
 
 def _document(
@@ -139,6 +205,6 @@ def _shop(collected: Sequence[Collected]) -> int | None:
     for host in collected:
         try:
             return int(json.loads(host.files["etc/set/set.json"])["shop"])
-        except (KeyError, ValueError, TypeError):
+        except (KeyError, ValueError, TypeError, RecursionError):
             continue
     return None

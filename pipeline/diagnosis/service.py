@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
@@ -13,7 +14,9 @@ from pipeline.diagnosis.tables import EvidenceRow
 from pipeline.engine.unit import UnitOfWork
 from pipeline.errors import NotFoundError, RefusedError
 from pipeline.fleet import service as fleet
+from pipeline.fleet.tables import HostRow
 from pipeline.intake import service as intake
+from pipeline.intake.tables import CaseRow
 
 KIND = "evidence"
 QUEUE = "diagnosis"
@@ -34,13 +37,18 @@ def request(unit: UnitOfWork, case_id: str, *, look_back: timedelta = rules.LOOK
 
     Raises:
         NotFoundError: no such case.
-        RefusedError: the case is closed, or its store is not known.
+        RefusedError: the case is closed, its store is not known, or has no hosts.
     """
-    case = intake.case(unit.session, case_id)
+    # Locked: a person and the automatic start may ask at once, and both must get the same collection.
+    case = unit.get(CaseRow, intake.case(unit.session, case_id).id, called="case")
     if case.state == "closed":
         raise RefusedError(f"case {case_id} is closed: open a new one (`garant case open`)")
     if case.store_id is None:
         raise RefusedError(f"case {case_id} names no store: give it one (`garant case open --store`) first")
+    if not fleet.hosts_of_store(unit.session, case.store_id):
+        raise RefusedError(
+            f"store {case.store_id} of case {case_id} has no hosts: add them to the fleet file and import it"
+        )
     running = unit.session.scalars(
         select(EvidenceRow).where(EvidenceRow.case_id == case_id, EvidenceRow.state == "collecting")
     ).first()
@@ -69,6 +77,17 @@ def request(unit: UnitOfWork, case_id: str, *, look_back: timedelta = rules.LOOK
         time_limit=TIME_LIMIT, max_attempts=3,
     )  # fmt: skip
     return row
+
+
+def begin(unit: UnitOfWork, case_id: str) -> EvidenceRow | None:
+    """Have evidence collected unasked, where that is possible and there is none yet; else None."""
+    case = intake.case(unit.session, case_id)
+    if case.store_id is None or not fleet.hosts_of_store(unit.session, case.store_id):
+        return None
+    known = select(EvidenceRow.id).where(EvidenceRow.case_id == case_id, EvidenceRow.state != "failed")
+    if case.state == "closed" or unit.session.scalars(known).first() is not None:
+        return None
+    return request(unit, case_id)
 
 
 def settle(unit: UnitOfWork, row: EvidenceRow, outcome: dict[str, Any] | None, error: str | None) -> None:
@@ -113,6 +132,22 @@ def latest(session: Session, case_id: str) -> EvidenceRow:
     return row
 
 
-def about(session: Session, row: EvidenceRow) -> tuple[str, list[Any]]:
-    """The store's zone and its hosts."""
-    return fleet.store(session, row.store_id).zone, list(fleet.hosts_of_store(session, row.store_id))
+@dataclass(frozen=True, kw_only=True)
+class About:
+    """What the collector must know of a store."""
+
+    zone: str
+    hosts: list[HostRow]
+    #: The hosts that others are reached through, by id.
+    jumps: dict[str, HostRow]
+
+
+def about(session: Session, row: EvidenceRow) -> About:
+    """The store's zone, its hosts, and how they are reached.
+
+    Raises:
+        NotFoundError: the store, or a host's jump host, is not in the fleet.
+    """
+    hosts = list(fleet.hosts_of_store(session, row.store_id))
+    jumps = {host.jump: fleet.host(session, host.jump) for host in hosts if host.jump is not None}
+    return About(zone=fleet.store(session, row.store_id).zone, hosts=hosts, jumps=jumps)
