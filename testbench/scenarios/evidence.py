@@ -284,12 +284,14 @@ def _catalogue_before(draft: _Draft, hosts: list[_Host], registers: list[int]) -
     for event in draft.events:
         if event.type in ("erp.goods", "erp.file"):
             arrived |= _barcodes(draft, event.payload["document"])
-        elif event.type in ("receipt.add", "price.check") and event.payload["barcode"] not in arrived:
-            needed.add(event.payload["barcode"])
+        elif event.type in ("receipt.add", "price.check"):
+            code = event.payload["barcode"]
+            if not {code, _good_of(code)} & arrived:
+                needed |= {code, _good_of(code)}
     if not needed:
         return
     goods = _shown_goods(draft, hosts)
-    missing = [good for good in goods if not good.codes & arrived or good.codes & needed]
+    missing = [good for good in goods if not _keys(good) & arrived or _keys(good) & needed]
     if not missing:
         draft.note("goods were sold that neither a package nor a catalogue in the evidence brings")
         return
@@ -309,6 +311,19 @@ def _catalogue_before(draft: _Draft, hosts: list[_Host], registers: list[int]) -
         f"the catalogue of before the window is made from catalog.json ({len(missing)} goods): "
         "prices that changed inside the window are there from the start"
     )
+
+
+def _good_of(code: str) -> str:
+    """What names the good in a scanned code: of a scales' label (21, PLU, grams, check digit) the beginning.
+
+    Source: SET-INTERFACES section 5.
+    """
+    return code[:7] if len(code) == 13 and code.isdigit() and code.startswith("21") else code
+
+
+def _keys(good: catalog.ShownGood) -> frozenset[str]:
+    """The codes that sell the good, the beginning of its labels among them."""
+    return good.codes if good.plu is None else good.codes | {f"21{good.plu:05d}"}
 
 
 def _shown_goods(draft: _Draft, hosts: list[_Host]) -> list[catalog.ShownGood]:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import pytest
 
 from testbench.oracles import documents
-from testbench.scenarios import EvidenceError, Scenario, from_evidence
+from testbench.scenarios import EvidenceError, Scenario, catalog, from_evidence
 
 from .conftest import APPLIED, CATALOG, IMPORT, SALE, entry  # type: ignore[import-not-found]
 
@@ -164,3 +165,47 @@ def test_empty_journals_are_refused(evidence: Write) -> None:
     """No usable entry at all: the way out is a longer window."""
     with pytest.raises(EvidenceError, match="no journal has a usable entry"):
         from_evidence(evidence([], []))
+
+
+CHEESE = {
+    "marking": "100504",
+    "name": "Cheese",
+    "type": "ProductWeightEntity",
+    "vat": 10,
+    "plu": 4,
+    "barcodes": [{"code": "2100004", "count": 1}],
+    "prices": [{"number": 1, "department": 1, "price": 59990, "begin": None, "end": None}],
+}
+
+
+def weighed() -> list[dict[str, object]]:
+    """A sale of 512 g with the label that the scales printed: 21, PLU 4, grams, check digit."""
+    return [SALE[0], SALE[1], entry(6, "receipt.add", "receipt:69", barcode="2100004005126"), *SALE[3:]]
+
+
+def test_label_of_scales_is_sold_by_its_package(evidence: Write, package: dict[str, bytes]) -> None:
+    """A label's barcode holds the weight, so no document has it as it is; its good is not missed for that."""
+    listed = catalog.document(catalog.parse(json.dumps({"goods": [CHEESE]}).encode()))
+    scenario = from_evidence(evidence([IMPORT], weighed(), documents={next(iter(package)): listed}))
+
+    assert scenario.notes == ()
+    assert "catalogue-before.xml" not in scenario.contents
+
+
+@pytest.mark.parametrize("barcodes", [[{"code": "2100004", "count": 1}], []])
+def test_label_of_scales_finds_its_good_in_the_catalogue(evidence: Write, barcodes: list[object]) -> None:
+    """A weighed good of before the window comes from the catalogue, by its code or by its PLU."""
+    shown = {"goods": [{**CHEESE, "barcodes": barcodes}]}
+    scenario = from_evidence(evidence([], weighed(), json.dumps(shown).encode()))
+
+    goods = documents.goods_catalog(
+        scenario.contents["catalogue-before.xml"], ZoneInfo("Europe/Moscow")
+    ).goods
+    assert [good.article for good in goods] == ["100504"]
+
+
+def test_label_of_an_unknown_good_is_noted(evidence: Write, package: dict[str, bytes]) -> None:
+    """A label whose good nobody brings is said to be missing."""
+    scenario = from_evidence(evidence([IMPORT], weighed(), documents=package))
+
+    assert "goods were sold that neither a package nor a catalogue in the evidence brings" in scenario.notes
