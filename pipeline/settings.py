@@ -66,6 +66,13 @@ class ReleaseSettings(_Section):
     allowed_signers: Path | None = None
 
 
+class WebSettings(_Section):
+    """Who may see the pages."""
+
+    #: The environment variable that holds the access token; None: ``web-token`` in the home folder.
+    token_env: str | None = None
+
+
 class Settings(_Section):
     """All settings; each has a default that works on one machine.
 
@@ -81,6 +88,7 @@ class Settings(_Section):
     mail: MailSettings = MailSettings()
     tracker: TrackerSettings = TrackerSettings()
     releases: ReleaseSettings = ReleaseSettings()
+    web: WebSettings = WebSettings()
     #: SSH identity and known_hosts with which stores are reached, when a host's row names none.
     ssh_identity: Path | None = None
     #: The interpreter on the stores' hosts; never discovered (DESIGN section 9).

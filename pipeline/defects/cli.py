@@ -8,46 +8,11 @@ from typing import Any
 import click
 from rich.console import Console
 from rich.table import Table
-from sqlalchemy.orm import Session
 
 from pipeline.cli import actor, as_json, json_option, opened
 from pipeline.defects import queries, service
-from pipeline.defects.tables import DefectRow
 from pipeline.engine.tables import JobRow
 from pipeline.errors import GarantError
-
-
-def as_dict(session: Session, row: DefectRow) -> dict[str, Any]:
-    """A defect for programs."""
-    return {
-        "id": row.id,
-        "product": row.product,
-        "signature": row.signature,
-        "title": row.title,
-        "state": row.state,
-        "verdict": row.verdict,
-        "version": row.version,
-        "rate": row.rate,
-        "interval": row.interval,
-        "runs": row.runs,
-        "first_bad_release": row.first_bad_release,
-        "first_bad_commit": row.first_bad_commit,
-        "parent_commit": row.parent_commit,
-        "culprit": row.culprit,
-        "events_before": row.events_before,
-        "events_after": row.events_after,
-        "bundle": row.bundle,
-        "bundle_digest": row.bundle_digest,
-        "steps": row.steps,
-        "fixed_in": row.fixed_in,
-        "tracker": {"kind": row.tracker, "key": row.tracker_key, "url": row.tracker_url},
-        "recorded_at": row.created_at.isoformat(),
-        "clients": [
-            {"client": part.client_id, "turn": part.turn, "closed": part.closed_at is not None}
-            for part in queries.clients_of(session, row.id)
-        ],
-        "cases": [case.number for case in queries.cases_of(session, row.id)],
-    }
 
 
 @click.group()
@@ -74,7 +39,7 @@ def list_(home: Path, state: str | None, json_: bool) -> None:
       garant defect list --state filed
     """
     with opened(home) as app, app.database.reading() as session:
-        rows = [as_dict(session, row) for row in queries.defects(session, state=state)]
+        rows = [queries.document(session, row) for row in queries.defects(session, state=state)]
     if json_:
         as_json(rows)
         return
@@ -99,7 +64,7 @@ def show(home: Path, defect_id: str, json_: bool) -> None:
       garant defect show D-000001 --json
     """
     with opened(home) as app, app.database.reading() as session:
-        row = as_dict(session, queries.defect(session, defect_id))
+        row = queries.document(session, queries.defect(session, defect_id))
     if json_:
         as_json(row)
         return
@@ -136,7 +101,7 @@ def file(home: Path, defect_id: str, wait: float, json_: bool) -> None:
             app.wait_until(lambda: _over(app, defect_id), seconds=wait, what=f"defect {defect_id}: filing it")
         with app.database.reading() as session:
             job = session.get(JobRow, service.filing_effect(defect_id))
-            row = as_dict(session, queries.defect(session, defect_id))
+            row = queries.document(session, queries.defect(session, defect_id))
     if job is not None and job.state == "failed":
         raise GarantError(f"defect {defect_id} could not be filed: {job.error}. Mend it and file it again")
     if json_:

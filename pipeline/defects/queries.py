@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
@@ -59,3 +61,36 @@ def defects(session: Session, *, state: str | None = None, product: str | None =
     if product is not None:
         query = query.where(DefectRow.product == product)
     return list(session.scalars(query))
+
+
+def document(session: Session, row: DefectRow) -> dict[str, Any]:
+    """A defect for programs."""
+    return {
+        "id": row.id,
+        "product": row.product,
+        "signature": row.signature,
+        "title": row.title,
+        "state": row.state,
+        "verdict": row.verdict,
+        "version": row.version,
+        "rate": row.rate,
+        "interval": row.interval,
+        "runs": row.runs,
+        "first_bad_release": row.first_bad_release,
+        "first_bad_commit": row.first_bad_commit,
+        "parent_commit": row.parent_commit,
+        "culprit": row.culprit,
+        "events_before": row.events_before,
+        "events_after": row.events_after,
+        "bundle": row.bundle,
+        "bundle_digest": row.bundle_digest,
+        "steps": row.steps,
+        "fixed_in": row.fixed_in,
+        "tracker": {"kind": row.tracker, "key": row.tracker_key, "url": row.tracker_url},
+        "recorded_at": row.created_at.isoformat(),
+        "clients": [
+            {"client": part.client_id, "turn": part.turn, "closed": part.closed_at is not None}
+            for part in clients_of(session, row.id)
+        ],
+        "cases": [case.number for case in cases_of(session, row.id)],
+    }

@@ -116,6 +116,12 @@ def evidence(session: Session, evidence_id: str) -> EvidenceRow:
     return row
 
 
+def collected(session: Session, case_id: str) -> list[EvidenceRow]:
+    """Everything that was or is being collected for the case, the newest first."""
+    chosen = select(EvidenceRow).where(EvidenceRow.case_id == case_id)
+    return list(session.scalars(chosen.order_by(EvidenceRow.id.desc())))
+
+
 def latest(session: Session, case_id: str) -> EvidenceRow:
     """The newest usable evidence of the case.
 

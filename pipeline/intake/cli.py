@@ -15,11 +15,11 @@ from rich.text import Text
 
 from pipeline.cli import actor, as_json, json_option, opened
 from pipeline.clocks.cli import time_span
-from pipeline.clocks.document import case_document, instant
-from pipeline.clocks.service import case_clocks, client_zone, next_due
+from pipeline.clocks.document import instant
+from pipeline.clocks.service import client_zone
 from pipeline.clocks.tariff import GARANT
 from pipeline.errors import GarantError
-from pipeline.intake import progress, rules, service
+from pipeline.intake import progress, reading, rules, service
 from pipeline.intake.tables import CaseRow
 
 
@@ -94,7 +94,7 @@ def open_(
             contact=contact,
             source_key=source_key,
         )
-        answer = _document(unit.session, row, unit.now)
+        answer = reading.document(unit.session, row, unit.now)
     if json_:
         as_json(answer)
         return
@@ -119,11 +119,9 @@ def list_(home: Path, client: str | None, store: str | None, state: str, json_: 
     """
     with opened(home) as app, app.database.reading() as session:
         now = app.clock()
-        rows = service.cases(
-            session, client_id=client, store_id=store, state=None if state == "all" else state
+        answer = reading.by_time_left(
+            session, now, client_id=client, store_id=store, state=None if state == "all" else state
         )
-        answer = [_document(session, row, now, whole=False) for row in rows]
-    answer.sort(key=lambda one: (one["remaining_s"] is None, one["remaining_s"] or 0, one["id"]))
     if json_:
         as_json({"cases": answer})
         return
@@ -160,11 +158,7 @@ def show(home: Path, case_id: str, json_: bool) -> None:
     """
     with opened(home) as app, app.database.reading() as session:
         row = service.case(session, case_id)
-        answer = _document(session, row, app.clock())
-        answer["events"] = [
-            {"at": e.at.isoformat(), "type": e.type, "actor": e.actor, "reason": e.reason, **e.payload}
-            for e in service.events(session, case_id)
-        ]
+        answer = reading.with_events(session, row, app.clock())
         zone = client_zone(session, row)
     if json_:
         as_json(answer)
@@ -334,41 +328,12 @@ def _change(home: Path, json_: bool, action: Callable[[Any], CaseRow]) -> None:
     with opened(home) as app, app.unit(actor()) as unit:
         row = action(unit)
         unit.session.flush()
-        found = _document(unit.session, row, unit.now)
+        found = reading.document(unit.session, row, unit.now)
     if json_:
         as_json(found)
         return
     left = f", {found['next_clock']}: {time_span(found['remaining_s'])} left" if found["next_clock"] else ""
     click.echo(f"{row.id} is {row.state}{left}")
-
-
-def _document(session: Any, row: CaseRow, now: datetime, *, whole: bool = True) -> dict[str, Any]:
-    found = case_clocks(session, row, now)
-    first = next_due(found) if row.state != "closed" else None
-    document: dict[str, Any] = {
-        "id": row.id,
-        "number": row.id,
-        "client": row.client_id,
-        "store": row.store_id,
-        "channel": row.channel,
-        "state": row.state,
-        "subject": row.subject,
-        "classes": row.classes,
-        "eligible": row.eligible,
-        "software_defect": row.software_defect_at is not None,
-        "defect": row.defect_id,
-        "received_at": row.received_at.isoformat(),
-        "registered_at": row.registered_at.isoformat(),
-        "next_clock": first.kind if first else None,
-        "due": first.due.isoformat() if first and first.due else None,
-        "remaining_s": first.remaining.total_seconds() if first and first.remaining is not None else None,
-        "breached": [clock.kind for clock in found.clocks if clock.state == "breached"],
-    }
-    if whole:
-        zone = client_zone(session, row)
-        document["clocks"] = case_document(found, zone)["clocks"]
-        document["text"], document["contact"] = row.text, row.contact
-    return document
 
 
 def _text(text: str | None, file: Path | None) -> str:

@@ -186,10 +186,7 @@ def status(home: Path, rollout_id: str | None, history: bool, json_: bool) -> No
 
     with opened(home) as app, app.database.reading() as session:
         if rollout_id is None:
-            rows = [
-                {"id": r.id, "state": r.state, "release": r.release_id, "reason": r.reason}
-                for r in reading.rollouts(session)
-            ]
+            rows = reading.summaries(session)
             if json_:
                 as_json(rows)
             else:

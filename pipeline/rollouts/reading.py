@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from pipeline.database.base import EventRow
@@ -38,6 +38,25 @@ def rollout(session: Session, rollout_id: str) -> RolloutRow:
 def rollouts(session: Session) -> list[RolloutRow]:
     """All rollouts, oldest first."""
     return list(session.scalars(select(RolloutRow).order_by(RolloutRow.id)))
+
+
+def host_counts(session: Session) -> dict[str, dict[str, int]]:
+    """How many hosts of each rollout are in each state: {rollout: {state: number}}; one query."""
+    query = select(HostUpdateRow.rollout_id, HostUpdateRow.state, func.count()).group_by(
+        HostUpdateRow.rollout_id, HostUpdateRow.state
+    )
+    counted: dict[str, dict[str, int]] = {}
+    for rollout_id, state, number in session.execute(query):
+        counted.setdefault(rollout_id, {})[state] = number
+    return counted
+
+
+def summaries(session: Session) -> list[dict[str, Any]]:
+    """All rollouts for programs, oldest first: what ``garant rollout status --json`` gives."""
+    return [
+        {"id": row.id, "state": row.state, "release": row.release_id, "reason": row.reason}
+        for row in rollouts(session)
+    ]
 
 
 def preview_json(row: RolloutRow, preview: Preview) -> dict[str, Any]:
