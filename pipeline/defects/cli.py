@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from pipeline.cli import actor, as_json, json_option, opened
@@ -48,7 +49,9 @@ def list_(home: Path, state: str | None, json_: bool) -> None:
         since = row["first_bad_release"] or row["version"]
         clients = str(sum(not part["closed"] for part in row["clients"]))
         key = row["tracker"]["key"] or ""
-        table.add_row(row["id"], row["title"], row["state"], since, row["fixed_in"] or "", key, clients)
+        table.add_row(
+            row["id"], escape(row["title"]), row["state"], since, row["fixed_in"] or "", key, clients
+        )
     Console().print(table)
 
 

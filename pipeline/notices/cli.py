@@ -7,7 +7,8 @@ from typing import Any
 
 import click
 from rich.console import Console
-from rich.table import Table
+from rich.markup import escape
+from rich.table import Column, Table
 
 from pipeline.cli import actor, as_json, json_option, opened
 from pipeline.errors import GarantError
@@ -71,10 +72,13 @@ def list_(home: Path, client: str | None, kind: str | None, state: str | None, j
     if json_:
         as_json(rows)
         return
-    table = Table("queued", "kind", "to", "subject", "state", "id")
+    # What is typed again (kind, state, id) is shown whole on any width of terminal.
+    whole = {name: Column(name, no_wrap=True) for name in ("kind", "state", "id")}
+    table = Table("queued", whole["kind"], "to", "subject", whole["state"], whole["id"])
     for row in rows:
         to = f"{row['client'] or 'internal'} <{row['address'] or '?'}>"
-        table.add_row(row["queued_at"][:16], row["kind"], to, row["subject"] or "", row["state"], row["id"])
+        subject = escape(row["subject"] or "")
+        table.add_row(row["queued_at"][:16], row["kind"], escape(to), subject, row["state"], row["id"])
     Console().print(table)
 
 

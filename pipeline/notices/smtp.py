@@ -10,6 +10,8 @@ from email.message import EmailMessage
 from pipeline.notices.port import Delivery
 from pipeline.settings import MailSettings
 
+_NEVER_IN_AN_ADDRESS = frozenset(" <>,;")
+
 
 class SmtpChannel:
     """One server that takes our mail. A connection per message: notices are few and seconds apart.
@@ -35,6 +37,9 @@ class SmtpChannel:
         A refused log-in or greeting, also with 5xx, is about us and not about this message: it is temporary,
         so that a wrong password in the settings does not fail every notice for good.
         """
+        if not to.isascii() or not to.isprintable() or set(to) & _NEVER_IN_AN_ADDRESS:
+            # smtplib would take the first part that looks like an address: not the one that was meant.
+            return Delivery(accepted=False, code=501, text=f"{to!r} is no address", permanent=True)
         try:
             server = self._connect()
         except smtplib.SMTPResponseException as error:
@@ -47,8 +52,6 @@ class SmtpChannel:
             # Also when the connection is lost between DATA and its 250: taken or not, nobody knows. The same
             # Message-ID goes out again, and the client's mail program shows one message.
             return Delivery(accepted=False, code=0, text=f"{self._where}: {type(error).__name__}: {error}")
-        except ValueError as error:  # an address that smtplib will not put on the wire
-            return Delivery(accepted=False, code=501, text=f"address {to!r}: {error}", permanent=True)
         finally:
             # The answer is known; whatever happens at QUIT must not change it.
             with contextlib.suppress(OSError, smtplib.SMTPException):
