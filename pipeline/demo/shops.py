@@ -209,7 +209,7 @@ _SABOTAGE = """\
 setsid sh -c 'while [ ! -e /run/mended ]; do
   if [ "$(readlink /opt/set/current)" = "releases/{version}" ]; then
     for p in /proc/[0-9]*; do
-      grep -q bin/set-register $p/cmdline 2>/dev/null && kill -9 "${{p#/proc/}}" 2>/dev/null
+      grep -q "bin/[s]et-register" $p/cmdline 2>/dev/null && kill -9 "${{p#/proc/}}" 2>/dev/null
     done
   fi
   sleep 0.1
