@@ -56,7 +56,7 @@ def read_release(folder: Path) -> dict[str, Any]:
         raise AnsibleLookupError(f"{folder} is no release folder ({error!r}): give release_dir") from error
 
 
-class LookupModule(LookupBase):
+class LookupModule(LookupBase):  # type: ignore[misc]  # ansible-core ships no types
     """``lookup('release', FOLDER)``."""
 
     def run(

@@ -11,6 +11,8 @@ from .errors import BusyError
 from .layout import HostLayout, read_json
 
 POLL = 0.1  # seconds
+#: Seconds: who takes the lock writes its name just after, so a name read earlier may be of the holder before.
+NAMED_AFTER = 1.0
 
 
 def holder(layout: HostLayout) -> tuple[bool, str | None]:
@@ -57,7 +59,7 @@ def locked(
                 break
             except OSError:
                 by = (read_json(layout.lock) or {}).get("effect_id")
-                if monotonic() - began >= (wait_for_same if by == effect_id else wait):
+                if monotonic() - began >= max(NAMED_AFTER, wait_for_same if by == effect_id else wait):
                     raise BusyError(
                         f"effect {by} holds this host: probe it, and ask again when it is over"
                     ) from None

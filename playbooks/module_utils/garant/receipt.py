@@ -62,8 +62,9 @@ class Receipt:
         known = cls.load(layout, effect_id, clock)
         if known is not None:
             if known.body["state"] != "running":
-                # It came to an end before; only a change that broke off is settled by switching back.
-                known.body["touched"] = False
+                # It came to an end before. Only a change that broke off is settled, and only its phases go on:
+                # a host that refuses for hours must not have a journal of all its refusals.
+                known.body.update(touched=False, phases=[], checks=[])
             known.body.update(state="running", reason="", final=False, changed=False, ended_at=None)
             known.save()
             return known
