@@ -50,7 +50,12 @@ def wait_for_job(
         NotFoundError: no such job.
         GarantError: the job failed; its reason.
     """
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        TimeElapsedColumn(),
+    )
     with (
         app.worker(DEFAULT_QUEUES),
         Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True), disable=not show) as bar,
@@ -60,6 +65,8 @@ def wait_for_job(
             job = _job(app, effect_id)
             progress = job.progress or {}
             text = f"{title}: {progress['text']}" if progress else title
+            if job.state == "queued" and job.error:
+                text = f"{title}: attempt {job.attempts} failed, another follows: {job.error}"
             bar.update(
                 task, description=text, completed=progress.get("done") or 0, total=progress.get("total")
             )

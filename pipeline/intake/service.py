@@ -106,7 +106,7 @@ def classify(
     """Say what kind of trouble it is; the terms follow, counted from the registration.
 
     ``software_defect`` is the registration of a defect: the promise of an ETA within 3 days runs from
-    now (TARIFF.md; DESIGN section 8), and diagnosis finds the case by ``awaiting_diagnosis``.
+    now (TARIFF.md; DESIGN section 8), and evidence is collected from the case's store without being asked.
 
     Args:
         classes: the tariff's words (``pipeline.clocks.tariff.GARANT_CLASSES``); may be empty only for a
@@ -142,6 +142,10 @@ def classify(
         row.state = "classified"
     touched(unit, row)
     announcements.classified(unit, row)
+    if found:
+        from pipeline.diagnosis import service as diagnosis  # it imports us
+
+        diagnosis.begin(unit, row.id)
     return row
 
 

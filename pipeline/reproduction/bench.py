@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import shutil
-from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -14,9 +12,9 @@ from pipeline.reproduction import rules
 from testbench.api import Bench
 from testbench.bisection.service import Culprit, WrongRangeError
 from testbench.bundles.hashes import NAME as SUMS
+from testbench.bundles.hashes import check_sums
 from testbench.bundles.schema import load_case
 from testbench.bundles.writing import write_bundle
-from testbench.errors import TestbenchError
 from testbench.products.git import GitSource
 from testbench.progress import Progress, Step
 from testbench.scenarios import Scenario, describe, from_evidence
@@ -26,7 +24,7 @@ from testbench.verdicts.rules import Verdict
 def reproduce(
     *,
     product: Path,
-    home: Path,
+    home: Path | None,
     evidence: Path,
     version: str,
     runs: int | None,
@@ -41,7 +39,7 @@ def reproduce(
 
     Args:
         product: the product.yaml.
-        home: folder of builds and workspaces.
+        home: folder of builds and workspaces; None: the bench's own, shared with its command line.
         evidence: the (masked) evidence folder.
         version: as the store's hosts report it, or a tag.
         bundle: where the bundle goes (not there yet).
@@ -70,7 +68,6 @@ def reproduce(
     culprit, reason = _culprit(bench, smallest, tag, verdict)
     bad = next(outcome for outcome in verdict.outcomes if outcome.signature == verdict.signature)
     title = rules.title(verdict.signature, bad.expected, bad.seen)
-    shutil.rmtree(bundle, ignore_errors=True)
     progress(Step("bundle", "writing the bundle"))
     write_bundle(
         bench,
@@ -96,12 +93,16 @@ def reproduce(
     }
 
 
-def verify(*, product: Path, home: Path, bundle: Path, version: str, progress: Progress) -> dict[str, Any]:
+def verify(
+    *, product: Path, home: Path | None, bundle: Path, version: str, progress: Progress
+) -> dict[str, Any]:
     """Whether ``version`` is free of the bundle's defect, by the two-sided rule (DESIGN section 7).
 
     Raises:
+        TamperedError: the bundle is not as it was written.
         TestbenchError: the bundle or the version cannot be used.
     """
+    check_sums(bundle)
     bench = Bench.open(product, home=home, progress=progress)
     tag = rules.tag_of(version, bench.versions()) or version
     case = load_case(bundle)
@@ -113,11 +114,6 @@ def verify(*, product: Path, home: Path, bundle: Path, version: str, progress: P
 def bundle_digest(bundle: Path) -> str:
     """The digest of a bundle: of its list of sums, which covers every file."""
     return f"sha256:{hashlib.sha256((bundle / SUMS).read_bytes()).hexdigest()}"
-
-
-def reporting(report: Callable[..., None]) -> Progress:
-    """Progress of the bench as progress of a job."""
-    return lambda step: report(f"{step.phase}: {step.text}", done=step.done, total=step.total)
 
 
 def _culprit(bench: Bench, scenario: Scenario, tag: str, verdict: Verdict) -> tuple[Culprit | None, str]:
@@ -164,6 +160,3 @@ def require_product(product: Path | None) -> Path:
     if not product.exists():
         raise GarantError(f"product description {product} does not exist: correct `product` in garant.yaml")
     return product
-
-
-__all__ = ["TestbenchError", "bundle_digest", "reporting", "reproduce", "require_product", "verify"]

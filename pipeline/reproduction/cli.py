@@ -103,7 +103,7 @@ def _check(app: Any, defect_id: str, version: str) -> FixCheckRow:
 
 def _reproduction_json(row: ReproductionRow) -> dict[str, Any]:
     own = {"reproduction": row.id, "case": row.case_id, "evidence": row.evidence_id, "version": row.version}
-    return {**own, "state": row.state, "defect": row.defect_id, **row.findings}
+    return {**own, "state": row.state, "defect": row.defect_id, "error": row.error, **row.findings}
 
 
 def _show_reproduction(row: ReproductionRow) -> None:
@@ -129,4 +129,6 @@ def _show_reproduction(row: ReproductionRow) -> None:
         console.print(f"  culprit   not named: {row.findings['culprit_reason']}")
     for step in row.findings["steps"]["en"]:
         console.print(f"    {step}", highlight=False)
-    console.print(f"  defect    {row.defect_id}\n  bundle    {row.findings['bundle']}")
+    console.print(f"  defect    {row.defect_id}\n  bundle    {row.findings['bundle']}", highlight=False)
+    if row.error:
+        console.print(f"  note      {row.error}", highlight=False)

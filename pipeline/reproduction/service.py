@@ -14,6 +14,7 @@ from pipeline.diagnosis import service as diagnosis
 from pipeline.engine.unit import UnitOfWork
 from pipeline.errors import NotFoundError, RefusedError
 from pipeline.intake import service as intake
+from pipeline.intake.tables import CaseRow
 from pipeline.reproduction import rules
 from pipeline.reproduction.tables import FixCheckRow, ReproductionRow
 
@@ -39,9 +40,11 @@ def request(
 
     Raises:
         NotFoundError: no such case, or no usable evidence.
-        RefusedError: the case is closed, or the evidence does not say the store's version.
+        RefusedError: the case is closed, the evidence does not say the store's version, or a reproduction on
+            another version or with another number of runs is at work.
     """
-    case = intake.case(unit.session, case_id)
+    # Locked: two who ask at once must get the same reproduction.
+    case = unit.get(CaseRow, intake.case(unit.session, case_id).id, called="case")
     if case.state == "closed":
         raise RefusedError(f"case {case_id} is closed: there is nothing to reproduce")
     evidence = diagnosis.latest(unit.session, case_id)
@@ -54,6 +57,11 @@ def request(
         select(ReproductionRow).where(ReproductionRow.case_id == case_id, ReproductionRow.state == "running")
     ).first()
     if running is not None:
+        if (running.version, running.runs) != (played_on, runs):
+            raise RefusedError(
+                f"case {case_id} is being reproduced on {running.version} already ({running.id}): "
+                "wait until that is done"
+            )
         return running
     number = (unit.session.scalar(select(func.count()).select_from(ReproductionRow)) or 0) + 1
     row = ReproductionRow(
@@ -99,14 +107,13 @@ def settle(unit: UnitOfWork, row: ReproductionRow, outcome: dict[str, Any] | Non
 
 def _record(unit: UnitOfWork, row: ReproductionRow, outcome: dict[str, Any]) -> str:
     verdict, culprit, reduced = outcome["verdict"], outcome.get("culprit") or {}, outcome.get("reduced") or {}
-    defect, _joined = defects.record(
+    defect, joined = defects.record(
         unit,
         product=outcome["product"],
         signature=verdict["signature"],
         title=outcome["title"],
         verdict=verdict["verdict"],
         version=row.version,
-        case_id=row.case_id,
         rate=verdict["rate"],
         interval=verdict["interval"],
         runs=verdict["runs"],
@@ -120,6 +127,14 @@ def _record(unit: UnitOfWork, row: ReproductionRow, outcome: dict[str, Any]) -> 
         bundle_digest=outcome["bundle_digest"],
         steps=outcome["steps"],
     )
+    case = intake.case(unit.session, row.case_id)
+    if case.state != "closed" and case.defect_id in (None, defect.id):
+        defects.link_case(unit, defect.id, case.id, recorded=not joined)
+    else:
+        # What the bench saw is true all the same; only the case has moved on since it was asked.
+        why = "it is closed" if case.state == "closed" else f"it is tied to {case.defect_id}"
+        row.error = f"case {case.id} is not linked to {defect.id}: {why}"
+        unit.record("case", case.id, "defect_not_linked", reason=row.error, defect=defect.id)
     return defect.id
 
 
