@@ -62,7 +62,7 @@ class Receipt:
         known = cls.load(layout, effect_id, clock)
         if known is not None:
             if known.body["state"] != "running":
-                # It came to an end before. Only a change that broke off is settled, and only its phases go on:
+                # It came to an end before. Only a change that broke off is settled, only its phases go on:
                 # a host that refuses for hours must not have a journal of all its refusals.
                 known.body.update(touched=False, phases=[], checks=[])
             known.body.update(state="running", reason="", final=False, changed=False, ended_at=None)
