@@ -22,6 +22,7 @@ class MaildirChannel:
     name = "maildir"
 
     def __init__(self, folder: Path) -> None:
+        folder.parent.mkdir(parents=True, exist_ok=True)
         mailbox.Maildir(folder, create=True).close()
         self._folder = folder
 

@@ -11,7 +11,15 @@ from datetime import date
 from typing import Annotated, Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
 
 from pipeline.errors import GarantError
 
@@ -115,6 +123,12 @@ class UpdatedStore(Params):
     end: AwareDatetime | None = None
     at: AwareDatetime | None = None
 
+    @model_validator(mode="after")
+    def _whole_window(self) -> UpdatedStore:
+        if (self.start is None) != (self.end is None):
+            raise ValueError("a window has a start and an end, or neither")
+        return self
+
 
 class Update(Params):
     """An update of SET in the client's stores."""
@@ -124,7 +138,7 @@ class Update(Params):
 
 
 class UpdateScheduled(Update):
-    """When we come; every store has ``start`` and ``end``."""
+    """When we come; a store without ``start`` and ``end`` is told its time later."""
 
     #: What changes for the client, one line each, in the client's language.
     changes: list[Line] = []

@@ -83,9 +83,7 @@ def attachment(session: Session, home: Path, key: str, digest: str) -> tuple[Tra
         raise NotFoundError(f"issue {key} of the local tracker has no attachment {digest[:12]}")
     file = home / "tracker" / row.digest
     if not file.is_file():
-        raise NotFoundError(
-            f"{row.name} of {key} is gone from {file.parent}: file the defect again"
-        )
+        raise NotFoundError(f"{row.name} of {key} is gone from {file.parent}: file the defect again")
     return row, file
 
 

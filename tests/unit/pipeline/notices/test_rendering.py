@@ -134,6 +134,16 @@ def test_times_are_told_in_the_store_zone() -> None:
     assert "– K: 12 March 2026 at 19:00 (Kolkata, UTC+5:30)" in text
 
 
+@pytest.mark.parametrize("kind", ["update_scheduled", "update_postponed"])
+def test_a_store_whose_time_is_not_known_yet(kind: str) -> None:
+    """It is told so; half a window is refused."""
+    stores = [{"name": "P", "zone": "UTC"}]
+
+    assert "– P: we will tell you the " in told(kind, "en", stores=stores).text
+    with pytest.raises(GarantError, match="a window has a start and an end"):
+        told(kind, "en", stores=[stores[0] | {"start": "2026-03-12T13:30:00Z"}])
+
+
 def test_a_language_that_we_do_not_have_is_told_in_english() -> None:
     """Nobody is left without a notice because of a language."""
     assert told("eta", "de") == told("eta", "en")
