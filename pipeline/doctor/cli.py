@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from pipeline.cli import as_json, json_option
 from pipeline.doctor.machine import examine
@@ -23,6 +24,11 @@ def doctor(home: Path, json_: bool) -> None:
     """Say what this machine has and lacks, and the command that brings what is missing.
 
     Exit code 1 when something is missing that the main work needs. Changes nothing.
+
+    \b
+    Example:
+      garant doctor
+      garant doctor --json
     """
     findings = examine(home)
     worst = overall(findings)
@@ -31,7 +37,8 @@ def doctor(home: Path, json_: bool) -> None:
     else:
         table = Table("what", "state", "found", "what to do", title="This machine", title_justify="left")
         for finding in findings:
-            table.add_row(finding.name, _SIGNS[finding.state], finding.detail, finding.action)
+            texts = (Text(finding.detail), Text(finding.action))  # paths may look like markup
+            table.add_row(finding.name, _SIGNS[finding.state], *texts)
         Console().print(table)
     if worst is State.MISSING:
         click.echo("garant: something is missing that the main work needs; see above", err=True)

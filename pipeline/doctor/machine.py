@@ -8,11 +8,22 @@ import sys
 from pathlib import Path
 
 import psutil
+from sqlalchemy import make_url
 
 from pipeline.database import Database, schema
-from pipeline.doctor.rules import PROGRAMS, Finding, State, program, python, room
+from pipeline.doctor.rules import (
+    PROGRAMS,
+    Finding,
+    State,
+    identity,
+    product,
+    program,
+    python,
+    revision,
+    room,
+)
 from pipeline.errors import GarantError
-from pipeline.settings import load_settings
+from pipeline.settings import Settings, load_settings
 from testbench.stores import detect_mode
 
 _GIB = 2**30
@@ -27,8 +38,7 @@ def examine(home: Path) -> list[Finding]:
     findings += [_ansible(), _postgresql(), _stores()]
     findings.append(room("memory", "this machine", psutil.virtual_memory().available, 2 * _GIB))
     findings.append(room("disk", str(home), shutil.disk_usage(_existing(home)).free, 2 * _GIB))
-    findings.append(_installation(home))
-    return findings
+    return findings + _installation(home)
 
 
 def _existing(path: Path) -> Path:
@@ -85,16 +95,34 @@ def _stores() -> Finding:
     )
 
 
-def _installation(home: Path) -> Finding:
+def _installation(home: Path) -> list[Finding]:
     try:
         settings = load_settings(home)
-        if settings.database.startswith("sqlite") and not (home / "garant.db").exists():
-            return Finding(
-                name="database",
-                state=State.OK,
-                detail=f"none yet in {home}",
-                action="garant db upgrade   (makes it)",
+    except GarantError as error:
+        return [
+            Finding(
+                name="settings", state=State.MISSING, detail=str(error), action="mend what is named there"
             )
+        ]
+    key = settings.ssh_identity or home / "ssh" / "identity"
+    return [_database(settings), identity(key, key.is_file()), product(settings.product, _exists(settings))]
+
+
+def _exists(settings: Settings) -> bool:
+    return settings.product is not None and settings.product.is_file()
+
+
+def _database(settings: Settings) -> Finding:
+    url = make_url(settings.database)
+    file = Path(url.database or "") if url.get_backend_name() == "sqlite" else None
+    if file is not None and not file.exists():  # to look would be to make it
+        return Finding(
+            name="database",
+            state=State.OK,
+            detail=f"none yet at {file}",
+            action="garant db upgrade   (makes it)",
+        )
+    try:
         database = Database(settings.database)
         try:
             database.check()
@@ -103,11 +131,4 @@ def _installation(home: Path) -> Finding:
             database.close()
     except GarantError as error:
         return Finding(name="database", state=State.MISSING, detail=str(error), action="mend what is named")
-    if at == newest:
-        return Finding(name="database", state=State.OK, detail=f"at revision {at}")
-    return Finding(
-        name="database",
-        state=State.MISSING,
-        detail=f"at revision {at or 'none'}, this version needs {newest}",
-        action="garant db upgrade",
-    )
+    return revision(at, newest)

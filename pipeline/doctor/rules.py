@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
+from pathlib import Path
 
 
 class State(StrEnum):
@@ -79,6 +80,42 @@ def room(name: str, what: str, free_bytes: int, wanted_bytes: int) -> Finding:
         state=State.REDUCED,
         detail=f"{free:.1f} GiB free on {what}; {wanted:.1f} are wanted",
         action="free some room, or take fewer stores: garant demo --stores 1 --registers 2",
+    )
+
+
+def identity(file: Path, found: bool) -> Finding:
+    """Whether the key is there with which stores are reached."""
+    if found:
+        return Finding(name="ssh identity", state=State.OK, detail=str(file))
+    return Finding(
+        name="ssh identity",
+        state=State.REDUCED,
+        detail=f"no key at {file}; stores are reached by it",
+        action=f"ssh-keygen -t ed25519 -N '' -f {file}   (or set `ssh_identity` in garant.yaml)",
+    )
+
+
+def product(file: Path | None, found: bool) -> Finding:
+    """Whether the bench knows the product that the stores run."""
+    if file is not None and found:
+        return Finding(name="product", state=State.OK, detail=str(file))
+    return Finding(
+        name="product",
+        state=State.REDUCED,
+        detail=f"{file} does not exist" if file else "none is set; nothing can be reproduced or released",
+        action="set `product: PATH of product.yaml` in garant.yaml",
+    )
+
+
+def revision(at: str | None, newest: str | None) -> Finding:
+    """Whether the database has the newest tables."""
+    if at == newest:
+        return Finding(name="database", state=State.OK, detail=f"at revision {at}")
+    return Finding(
+        name="database",
+        state=State.MISSING,
+        detail=f"at revision {at or 'none'}, this version needs {newest}",
+        action="garant db upgrade",
     )
 
 
