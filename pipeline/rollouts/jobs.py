@@ -137,6 +137,7 @@ class SliceJob(_HostsJob):
         wrong = self._wrong_release(job)
         going = [] if wrong else self._begin(job, keys)
         if wrong:
+            self._stop_rollout(job, wrong)
             self.lose_all(job, wrong, keys)
         if going:
             self._apply(job, going)
@@ -158,6 +159,14 @@ class SliceJob(_HostsJob):
             except GarantError as error:
                 return str(error)
         return ""
+
+    def _stop_rollout(self, job: RunningJob, reason: str) -> None:
+        """What is not what was approved goes to nobody until a person has looked at it."""
+        from pipeline.rollouts import service
+
+        with self.app.unit("worker:rollout") as unit:
+            folding.fence(unit, job)
+            service.halt(unit, job.args["rollout"], reason)
 
     def _begin(self, job: RunningJob, keys: Sequence[str]) -> list[str]:
         """The last look at the rows before hosts are touched: who may go on, who goes back."""

@@ -206,6 +206,15 @@ def pause(unit: UnitOfWork, rollout_id: str, reason: str) -> RolloutRow:
     return row
 
 
+def halt(unit: UnitOfWork, rollout_id: str, reason: str) -> None:
+    """Pause what runs because something is wrong with it; what does not run stays as it is."""
+    row = unit.get(RolloutRow, rollout_id, called="rollout")
+    if RolloutState(row.state) is RolloutState.RUNNING:
+        move_rollout(unit, row, RolloutState.PAUSED, reason)
+        telling.postponed(unit, row, reason)
+        _wake_all(unit, row)
+
+
 def resume(unit: UnitOfWork, rollout_id: str) -> RolloutRow:
     """Go on. The failures so far are taken as seen: only new ones count towards the next halt.
 

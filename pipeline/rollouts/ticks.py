@@ -47,7 +47,8 @@ def tick_rollout(unit: UnitOfWork, rollout_id: str) -> datetime | None:
 
 def _apply(unit: UnitOfWork, row: RolloutRow, decision: RolloutDecision) -> None:
     before = RolloutState(row.state)
-    move_rollout(unit, row, decision.state, decision.reason)
+    if decision.state is not before or before is RolloutState.RUNNING:  # else its reason stays
+        move_rollout(unit, row, decision.state, decision.reason)
     opened = []
     for move in decision.waves:
         wave = unit.get(WaveRow, f"{row.id}/{move.number}", called="wave")
