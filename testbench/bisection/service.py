@@ -130,7 +130,10 @@ def bisect(
         raise UsageError(f"failure rate {rate} must be above 0 and at most 1")
     work = _Work(source, play, find, progress, signature)
     bad_id = source.resolve(bad).id
-    good_id = source.resolve(good).id if good is not None else _older_good(work, bad_id)
+    if good is not None:
+        good_id = source.resolve(good).id
+    else:
+        good_id, rate = _older_good(work, bad, bad_id, rate)
     if good_id == bad_id:
         raise UsageError(f"{good} and {bad} are the same version ({bad_id}); give two different ones")
     older, newer = (bad_id, good_id) if find == "fixed" else (good_id, bad_id)
@@ -238,8 +241,8 @@ def _swap(find: Find) -> str:
     return f"swap them, or use --find {other}"
 
 
-def _older_good(work: _Work, bad_id: str) -> str:
-    """A release without the defect: 1, 2, 4, ... releases back from the bad one."""
+def _older_good(work: _Work, bad: str, bad_id: str, rate: float | None) -> tuple[str, float]:
+    """A release without the defect, 1, 2, 4, ... releases back from the bad one; and the bad one's rate."""
     if work.find == "fixed":
         raise UsageError("--find fixed needs --good: a version in which the defect is gone")
     versions = work.source.versions()
@@ -251,14 +254,20 @@ def _older_good(work: _Work, bad_id: str) -> str:
         older = [n for n, i in zip(versions, ids, strict=True) if history.relation(git, i, bad_id) == i]
     else:
         older = [name for name in versions if order(name) < order(bad_id)]
+    if rate is None:
+        end = Line(1, lambda _: work.play(bad_id), work.signature, False, work.progress)
+        rate = measure(end, 0)
+        work.runs += end.runs
+        if not rate:
+            raise WrongRangeError(f"{bad} is not bad: it failed in 0 of {end.runs} runs; give one that fails")
     step, position, tried = 1, len(older) - 1, list[str]()
     while position >= 0:
         name = older[position]
         line = Line(1, lambda _, name=name: work.play(name), work.signature, False, work.progress)  # type: ignore[misc]
-        shows = settle(line, 0, statistics.DEFECT_RATE, CERTAIN_CONFIRMATION)
+        shows = settle(line, 0, rate, _runs_of_good(rate))
         work.runs += line.runs
         if shows is False:
-            return work.source.resolve(name).id
+            return work.source.resolve(name).id, rate
         tried.append(f"{name} ({'fails' if shows else 'cannot be told'})")
         if position == 0:
             break

@@ -61,7 +61,7 @@ def test_verdicts_of_the_releases(bench, case, facts):
 
 
 def test_release_is_found_and_the_small_bundle_replays(bench, case, facts, tmp_path):
-    """Bisection over the index names the release; the small bundle fails where the defect is, and only there."""
+    """Bisection over the index names the release; the small bundle fails on it, and only there."""
     scenario = bench.load(case / "scenario")
     for question in facts["releases"]:
         culprit = bench.bisect(scenario, good=question["good"], bad=question["bad"], find=question["find"])
