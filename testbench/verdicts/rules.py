@@ -153,7 +153,7 @@ def _word(counts: Counts, runs: int | None) -> tuple[Word, str]:
         # Rounded up: 12.7 % excluded may be called 13 %, never 12 %.
         percent = math.ceil(statistics.excluded_rate(counts.good) * 1000) / 10
         return Word.NOT_REPRODUCED, (
-            f"{counts.good} good runs exclude a failure rate of {percent:.1f} % or more (95 %)"
+            f"{counts.good} good run(s) exclude a failure rate of {percent:.1f} % or more (95 %)"
         )
     if runs is None and not shown:
         return (
