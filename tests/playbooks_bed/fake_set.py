@@ -51,9 +51,10 @@ strike() {{
     if [ "$(cat $root/kill-at 2>/dev/null)" = "$1" ]; then
         victims=$(cat $root/kill-whom)
         rm $root/kill-at
+        echo $$ > $root/orphan.pid
         [ "$victims" = parent ] || kill -9 $PPID
         [ "$victims" = worker ] || kill -9 $(cat $root/parent.pid)
-        sleep 0.3
+        sleep 1
     fi
 }}
 strike before-$1
@@ -166,6 +167,13 @@ class FakeHost:
     def starts_and_stops(self) -> list[str]:
         """What the product was told, in order."""
         return [line.split()[0] for line in (self.root / "control.log").read_text().splitlines()]
+
+    def wait_for_orphan(self) -> None:
+        """Wait until the command whose caller was killed has ended: it goes on for a second."""
+        status = Path(f"/proc/{(self.root / 'orphan.pid').read_text().strip()}/status")
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            while "State:\tZ" not in status.read_text():
+                time.sleep(0.02)
 
     def kill_at(self, moment: str, whom: str) -> None:
         """Let the next ``before-stop``, ``after-start`` ... kill ``worker``, ``parent`` or ``both``."""

@@ -2,6 +2,7 @@
 
 import fcntl
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -69,6 +70,7 @@ def test_killed_worker_is_followed_by_one_that_settles(
 
     result = answer(caller(host, desk, release))
 
+    host.wait_for_orphan()
     assert (result["state"], result["version_after"]) == ("done", "10.4.2.0"), result["reason"]
     assert host.version() == "10.4.2.0"
     assert not (host.root / "kill-at").exists()
@@ -90,6 +92,7 @@ def test_second_call_finishes_what_a_power_cut_left(
 
     result = desk.update(host, release, health_timeout=1.0)
 
+    host.wait_for_orphan()
     expected = ("done", "10.4.2.0") if behaviour == "good" else ("rolled-back", "10.4.1.0")
     assert (result["state"], host.version()) == expected, result["reason"]
     assert host.linked() == host.version()
@@ -142,6 +145,8 @@ def test_lost_caller_does_not_stop_the_change(
     while not receipt.exists() or not json.loads(receipt.read_text())["phases"]:
         time.sleep(0.002)
     process.send_signal(number)
+    if number is not signal.SIGKILL:  # a hang-up or a shutdown of the session reaches the worker too
+        os.kill(json.loads(receipt.read_text())["worker_pid"], number)
     process.wait()
     assert process.stdout is not None
     process.stdout.close()

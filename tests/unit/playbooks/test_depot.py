@@ -14,6 +14,13 @@ from garant.errors import RefusedError
 
 
 class Quiet(http.server.SimpleHTTPRequestHandler):
+    #: Called with the path of each request, before it is answered.
+    heed: Callable[[str], None] = staticmethod(lambda path: None)
+
+    def do_GET(self) -> None:
+        type(self).heed(self.path)
+        super().do_GET()
+
     def log_message(self, *args: Any) -> None: ...
 
 
@@ -34,6 +41,7 @@ def serve() -> Iterator[Serve]:
         return f"http://127.0.0.1:{server.server_port}"
 
     yield start
+    Quiet.heed = staticmethod(lambda path: None)
     for server, thread in servers:
         server.shutdown()
         thread.join()
@@ -59,6 +67,23 @@ def test_register_is_updated_from_its_server(store: Any, desk: Any) -> None:
     assert (result["state"], register.version()) == ("done", "10.4.2.0"), result["reason"]
     staged = register.root / "var/lib/garant/staging" / digest.removeprefix("sha256:")
     assert not (staged / "package.tar.zst").exists()
+
+
+def test_shift_opened_during_the_transfer_is_noticed(store: Any, desk: Any) -> None:
+    """Trade is looked at again right before the stop: what was true before the transfer may not be so now."""
+    _, register, digest, url = store
+
+    def open_shift(path: str) -> None:
+        if path.endswith("package.tar.zst"):
+            register.says(shift={"number": 8, "open": True})
+
+    Quiet.heed = staticmethod(open_shift)
+
+    result = desk.call(register, "update", digest=digest, depot_url=url)
+
+    assert (result["state"], result["phases"][-1]["name"]) == ("refused", "recheck")
+    assert "shift 8 is open" in result["reason"]
+    assert register.starts_and_stops() == ["start"]
 
 
 def test_stripped_signature_in_the_depot_is_refused(store: Any, desk: Any) -> None:
