@@ -106,7 +106,6 @@ class GitSource:
                 partial = self.mirror.with_suffix(".partial")
                 shutil.rmtree(partial, ignore_errors=True)
                 run_git(None, "clone", "--mirror", "--quiet", "--", self._url, str(partial), timeout=TRANSFER)
-                # Checkouts of the mirror must not depend on hooks or attributes of this machine.
                 partial.rename(self.mirror)
         self._fresh = True
 
