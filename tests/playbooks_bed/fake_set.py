@@ -67,9 +67,13 @@ stop)
     while /usr/bin/python3 -c "$listens" 2>/dev/null; do sleep 0.05; done
     ;;
 start)
-    [ -f $root/product.pid ] && kill -0 $(cat $root/product.pid) 2>/dev/null && exit 0
-    $root/opt/set/current/bin/set-{role} --config $root/etc/set/set.json </dev/null >/dev/null 2>&1 &
-    echo $! > $root/product.pid
+    # One at a time, as a supervisor does: the command of a killed worker may still be at it.
+    (
+        flock 9
+        [ -f $root/product.pid ] && kill -0 $(cat $root/product.pid) 2>/dev/null && exit 0
+        $root/opt/set/current/bin/set-{role} --config $root/etc/set/set.json </dev/null >/dev/null 2>&1 9>&- &
+        echo $! > $root/product.pid
+    ) 9> $root/start.lock
     ;;
 esac
 strike after-$1
