@@ -148,6 +148,8 @@ def _answer(ok: bool, results: list[StepResult], stage: Any) -> dict[str, Any]:
 def _show_end(console: Console, stage: Any, results: list[StepResult]) -> None:
     told, home = stage.told, stage.home
     seconds = sum(result.seconds for result in results)
+    console.print("\n[bold]What happened[/]")
+    stage.narrator.retell()
     console.print(f"\n[bold green]Everything happened, and was seen to happen[/] ({seconds:.0f} s).\n")
     console.print("Where to look:", highlight=False)
     places = (

@@ -62,7 +62,12 @@ class Narrator:
         """A fact of the story: stays on the screen and in the timeline."""
         moment = Moment(seconds=time.monotonic() - self._begun, text=text)
         self.timeline.append(moment)
-        self._console.print(f"    [dim]{_clock(moment.seconds)}[/]  {escape(text)}", highlight=False)
+        self._console.print(_line(moment), highlight=False, soft_wrap=True)
+
+    def retell(self) -> None:
+        """The whole timeline once more, for whoever was not looking."""
+        for moment in self.timeline:
+            self._console.print(_line(moment), highlight=False, soft_wrap=True)
 
     def doing(self, text: str) -> None:
         """What is being done right now: replaces itself."""
@@ -101,6 +106,10 @@ class StoryEndedError(Exception):
     def __init__(self, results: list[StepResult]) -> None:
         super().__init__(results[-1].name)
         self.results = results
+
+
+def _line(moment: Moment) -> str:
+    return f"    [dim]{_clock(moment.seconds)}[/]  {escape(moment.text)}"
 
 
 def _clock(seconds: float) -> str:
