@@ -1,7 +1,7 @@
 """The part of a change that must reach an end whatever becomes of the connection that asked for it.
 
 The change runs in a grandchild of the module: own session, no terminal, no inherited streams, deaf to SIGHUP,
-SIGINT, SIGTERM and SIGPIPE. When SSH is cut, sshd and the module may die; the grandchild goes on to its end
+SIGINT and SIGTERM. When SSH is cut, sshd and the module may die; the grandchild goes on to its end
 or undoes itself, and its receipt tells. It never reports over a pipe: the receipt is the only result.
 """
 
@@ -12,7 +12,7 @@ import traceback
 from collections.abc import Callable
 from pathlib import Path
 
-_DEAF_TO = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM, signal.SIGPIPE)
+_DEAF_TO = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)
 
 
 def run_detached(work: Callable[[], None], log: Path, wait: float) -> bool:
@@ -42,7 +42,8 @@ def _become_worker(work: Callable[[], None], log: Path, alive: int) -> None:
         if os.fork() != 0:
             os._exit(0)
         for number in _DEAF_TO:
-            signal.signal(number, signal.SIG_IGN)
+            # Not SIG_IGN: what we start would inherit it, and a product could not be ended any more.
+            signal.signal(number, lambda *_: None)
         os.chdir("/")
         _leave_streams(log)
         work()

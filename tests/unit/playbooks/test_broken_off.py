@@ -197,6 +197,17 @@ def test_long_change_is_busy_for_its_caller_only(host_of: Any, release_of: Any, 
     assert desk.update(host, release)["state"] == "rolled-back"
 
 
+def test_product_started_by_a_change_heeds_signals(host_of: Any, release_of: Any, desk: Any) -> None:
+    """The worker's deafness is its own: what it starts ends on SIGTERM as ever."""
+    host, release = host_of("server"), release_of("10.4.2.0")
+    answer(caller(host, desk, release))
+
+    os.kill(int((host.root / "product.pid").read_text()), signal.SIGTERM)
+
+    while host.version() is not None:
+        time.sleep(0.02)
+
+
 def test_worker_leaves_no_process(host_of: Any, release_of: Any, desk: Any) -> None:
     """After a change nothing of ours runs: the receipt's worker is gone."""
     host, release = host_of("server"), release_of("10.4.2.0")
