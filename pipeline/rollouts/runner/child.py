@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
+import subprocess
 import sys
+import tempfile
 import threading
 from pathlib import Path
 from typing import Any
@@ -104,6 +107,9 @@ def main(folder: Path) -> int:
     if parent:
         threading.Thread(target=ending.watch, args=(parent,), daemon=True).start()
     stream = _Stream(folder)
+    # Connections of this run only: one that an earlier run left open would pass the pinned keys by. Not below
+    # the order's folder: a socket's path has at most 107 characters.
+    sockets = Path(tempfile.mkdtemp(prefix="garant-ssh-"))
     try:
         run = ansible_runner.run(
             private_data_dir=str(folder),
@@ -114,6 +120,7 @@ def main(folder: Path) -> int:
             extravars=order["extravars"],
             envvars={
                 "ANSIBLE_CONFIG": f"{order['playbooks']}/ansible.cfg",
+                "ANSIBLE_SSH_CONTROL_PATH_DIR": str(sockets),
                 # ansible-playbook of our own environment, whatever PATH the worker was started with.
                 "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
             },
@@ -126,6 +133,7 @@ def main(folder: Path) -> int:
         )
     finally:
         stream.close()
+        _hang_up(sockets)
     draft = folder / "end.json.partial"
     end = {"status": "canceled" if ending.told() else run.status, "rc": run.rc}
     if run.status == "failed":
@@ -133,6 +141,14 @@ def main(folder: Path) -> int:
     draft.write_text(json.dumps(end), encoding="utf-8")
     draft.rename(folder / "end.json")
     return 0
+
+
+def _hang_up(sockets: Path) -> None:
+    for socket in sockets.iterdir():
+        # The host's name is not looked at: the socket says which connection.
+        command = ["ssh", "-F", "none", "-O", "exit", "-o", f"ControlPath={socket}", "host"]
+        subprocess.run(command, capture_output=True, check=False, timeout=10)
+    shutil.rmtree(sockets, ignore_errors=True)
 
 
 def _last_words(run: Any) -> str:
