@@ -15,6 +15,7 @@ from .layout import HostConfig, HostLayout
 STATUS_TIMEOUT = 3.0  # seconds
 CONTROL_TIMEOUT = 120.0  # seconds for stop and for start
 POLL = 0.1  # seconds between two looks at a starting product
+STEADY = 1.0  # seconds without a break: a product that dies and is restarted answers now and then, too
 MAX_STATUS = 16 << 20  # bytes; a server lists its registers
 
 _DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
@@ -112,18 +113,20 @@ class Product:
         monotonic: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
     ) -> str:
-        """Wait until the product is healthy; ``timeout`` in seconds.
+        """Wait until the product is healthy and stays so for ``STEADY``; ``timeout`` in seconds.
 
         Raises:
-            ChangeError: it was not healthy in time; the message says what was wrong at the last look.
+            ChangeError: it was not healthy in time; the message says what was wrong when it last was not.
         """
-        end = monotonic() + timeout
+        end, since, trouble = monotonic() + timeout, monotonic(), "it does not answer"
         while True:
             status = self.status()
             why = unhealthy_because(status, version, goods)
-            if why is None:
+            if why is not None:
+                since, trouble = monotonic(), why
+            elif monotonic() - since >= STEADY:
                 assert status is not None
                 return f"version {version}, ready, {status['goods']} goods"
-            if monotonic() >= end:
-                raise ChangeError(f"version {version} is not healthy after {timeout:g} s: {why}")
+            if monotonic() >= (end if why is not None else end + STEADY):
+                raise ChangeError(f"version {version} is not healthy after {timeout:g} s: {trouble}")
             sleep(POLL)
