@@ -210,10 +210,10 @@ def controller_of(
         return Controller(stores, tmp_path, control)
 
     yield make
-    for socket in control.iterdir():
-        subprocess.run(
-            ["ssh", "-O", "exit", "-o", f"ControlPath={socket}", "x"], capture_output=True, check=False
-        )
-    shutil.rmtree(control)
     for stores in made:
         stores.down()
+    for socket in list(control.iterdir()):
+        end = ["ssh", "-O", "exit", "-o", f"ControlPath={socket}", "x"]
+        subprocess.run(end, capture_output=True, check=False)
+    # A master that ends takes its socket away while we look.
+    shutil.rmtree(control, ignore_errors=True)
