@@ -1,13 +1,15 @@
 """Alembic's environment: our metadata, the connection given by ``pipeline.database.schema``."""
 
+from typing import Any, Literal
+
 from alembic import context
 
 from pipeline.database.base import Base, UtcDateTime
 from pipeline.database.schema import import_tables, ours
 
 
-def render(type_: str, item: object, _context: object) -> str | bool:
-    """Our instant type is a plain timestamp to the database: old migrations must not depend on our classes."""
+def render(type_: str, item: Any, _context: Any) -> str | Literal[False]:
+    """Our instant type is a plain timestamp: old migrations must not depend on our classes."""
     return "sa.DateTime(timezone=True)" if type_ == "type" and isinstance(item, UtcDateTime) else False
 
 

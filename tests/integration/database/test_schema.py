@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 
@@ -18,10 +17,10 @@ from pipeline.errors import GarantError, UnavailableError
 
 
 @pytest.fixture
-def empty(database: Database) -> Iterator[Database]:
+def empty(database: Database) -> Database:
     """The database fixture without its tables."""
     Base.metadata.drop_all(database.engine)
-    yield database
+    return database
 
 
 def test_migrations_give_the_tables_of_the_code(empty: Database) -> None:
@@ -44,9 +43,8 @@ def test_upgrading_again_changes_nothing(empty: Database) -> None:
     """An upgrade of an up-to-date database keeps its rows and its revision."""
     first = schema.upgrade(empty)
     with empty.transaction() as session:
-        session.add(
-            EventRow(at=datetime.now(UTC), kind="case", thing_id="1", type="received", actor="test", payload={})
-        )
+        at = datetime.now(UTC)
+        session.add(EventRow(at=at, kind="case", thing_id="1", type="received", actor="test", payload={}))
     second = schema.upgrade(empty)
 
     assert first == second == schema.newest_revision()
