@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import os
 import pwd
 import shutil
@@ -14,6 +15,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import psutil
 import psycopg
 import pytest
 
@@ -22,6 +24,25 @@ from pipeline.database import Base, Database
 from pipeline.database.schema import import_tables
 from pipeline.engine.memory import MemoryEngine
 from pipeline.settings import Settings
+from testbench.stores import down
+from testbench.stores.state import REGISTER
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_abandoned_stores(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Take down local stores of test runs that were killed.
+
+    Their disks are mounts inside an old temporary folder, and pytest's clean-up of old folders would go
+    through the mounts of hosts that are still alive, and never end.
+    """
+    temporary = str(tmp_path_factory.getbasetemp().parent)
+    for entry in REGISTER.glob("fleet-*.json"):
+        try:
+            record = json.loads(entry.read_text())
+        except (OSError, ValueError):
+            continue
+        if record["state_dir"].startswith(temporary) and not psutil.pid_exists(record["made_by"]):
+            down(Path(record["state_dir"]))
 
 
 @dataclass
