@@ -201,7 +201,7 @@ def pause(unit: UnitOfWork, rollout_id: str, reason: str) -> RolloutRow:
             f"rollout {row.id} is {row.state}: only what runs can be paused{_next_action(row)}"
         )
     move_rollout(unit, row, RolloutState.PAUSED, f"{unit.actor}: {reason}")
-    telling.postponed(unit, row, reason)
+    telling.postponed(unit, row)
     _wake_all(unit, row)
     return row
 
@@ -211,7 +211,7 @@ def halt(unit: UnitOfWork, rollout_id: str, reason: str) -> None:
     row = unit.get(RolloutRow, rollout_id, called="rollout")
     if RolloutState(row.state) is RolloutState.RUNNING:
         move_rollout(unit, row, RolloutState.PAUSED, reason)
-        telling.postponed(unit, row, reason)
+        telling.postponed(unit, row)
         _wake_all(unit, row)
 
 
@@ -304,7 +304,7 @@ def _end(unit: UnitOfWork, row: RolloutRow, state: RolloutState, reason: str) ->
     was_told = row.state != RolloutState.DRAFT.value
     move_rollout(unit, row, state, f"{unit.actor}: {reason}")
     if was_told:
-        telling.postponed(unit, row, reason)
+        telling.postponed(unit, row)
     _wake_all(unit, row)
 
 

@@ -11,7 +11,7 @@ from sqlalchemy import select
 from pipeline.engine.unit import UnitOfWork
 from pipeline.fleet.tables import StoreRow
 from pipeline.notices import service as notices
-from pipeline.rollouts import windows
+from pipeline.rollouts import windows, words
 from pipeline.rollouts.policy import Policy
 from pipeline.rollouts.states import BAD, HostState, StoreState
 from pipeline.rollouts.tables import HostUpdateRow, RolloutRow, StoreUpdateRow
@@ -24,11 +24,9 @@ def scheduled(unit: UnitOfWork, rollout: RolloutRow, changes: dict[str, list[str
     Args:
         changes: what is new, one line each, by language.
     """
-    from pipeline.fleet import service as fleet
-
     policy = Policy.from_json(rollout.policy)
     for client_id, rows in _by_client(unit, rollout.id).items():
-        language = fleet.client(unit.session, client_id).language
+        language = _language(unit, client_id)
         _queue(
             unit,
             "update_scheduled",
@@ -82,7 +80,6 @@ def held(unit: UnitOfWork, row: StoreUpdateRow, loaded: LoadedStore) -> None:
     if not bad:
         return
     count = sum(host.failures for host in bad)
-    reason = "; ".join(f"{host.host_id}: {host.reason}" for host in bad)
     _queue(
         unit,
         "update_failed",
@@ -92,14 +89,14 @@ def held(unit: UnitOfWork, row: StoreUpdateRow, loaded: LoadedStore) -> None:
         params={
             "version": loaded.view.target,
             "stores": [_at(unit, loaded.store)],
-            "reason": reason[:2000],
+            "reason": words.failed(_language(unit, row.client_id), [host.register for host in bad]),
             "restored_version": _serving(bad),
         },
         store_id=row.store_id,
     )
 
 
-def offline(unit: UnitOfWork, row: StoreUpdateRow, loaded: LoadedStore, reason: str) -> None:
+def offline(unit: UnitOfWork, row: StoreUpdateRow, loaded: LoadedStore) -> None:
     """The store does not answer: it is updated when it is back."""
     store = loaded.store
     _queue(
@@ -111,13 +108,13 @@ def offline(unit: UnitOfWork, row: StoreUpdateRow, loaded: LoadedStore, reason: 
         params={
             "version": loaded.view.target,
             "stores": [{"name": store.name, "zone": store.zone}],
-            "reason": reason[:2000],
+            "reason": words.offline(_language(unit, row.client_id)),
         },
         store_id=row.store_id,
     )
 
 
-def postponed(unit: UnitOfWork, rollout: RolloutRow, reason: str) -> None:
+def postponed(unit: UnitOfWork, rollout: RolloutRow) -> None:
     """The rollout stopped; every client that waits for a store learns that no new time is known yet."""
     for client_id, rows in _by_client(unit, rollout.id).items():
         waiting = [row for row in rows if row.state not in (StoreState.VERIFIED.value, StoreState.HELD.value)]
@@ -132,7 +129,7 @@ def postponed(unit: UnitOfWork, rollout: RolloutRow, reason: str) -> None:
                 params={
                     "version": rollout.target,
                     "stores": [{"name": store.name, "zone": store.zone} for store in stores],
-                    "reason": reason[:2000],
+                    "reason": words.stopped(_language(unit, client_id)),
                 },
             )
 
@@ -184,6 +181,12 @@ def _with_window(
 def _at(unit: UnitOfWork, store: StoreRow, row: StoreUpdateRow | None = None) -> dict[str, Any]:
     at = row.ended_at if row is not None and row.ended_at is not None else unit.now
     return {"name": store.name, "zone": store.zone, "at": at}
+
+
+def _language(unit: UnitOfWork, client_id: str) -> str:
+    from pipeline.fleet import service as fleet
+
+    return fleet.client(unit.session, client_id).language
 
 
 def _store(unit: UnitOfWork, store_id: str) -> StoreRow:

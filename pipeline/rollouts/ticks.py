@@ -56,7 +56,7 @@ def _apply(unit: UnitOfWork, row: RolloutRow, decision: RolloutDecision) -> None
         if move.state is WaveState.OPEN:
             opened.append(move.number)
     if before is RolloutState.RUNNING and decision.state is RolloutState.PAUSED:
-        telling.postponed(unit, row, decision.reason)
+        telling.postponed(unit, row)
     if opened:
         chosen = select(StoreUpdateRow.id).where(
             StoreUpdateRow.rollout_id == row.id, StoreUpdateRow.wave.in_(opened)
@@ -169,4 +169,4 @@ def _show(unit: UnitOfWork, row: StoreUpdateRow, loaded: LoadedStore, decision: 
     elif decision.state is StoreState.HELD:
         telling.held(unit, row, loaded)
     elif decision.waiting is Waiting.OFFLINE:
-        telling.offline(unit, row, loaded, decision.detail)
+        telling.offline(unit, row, loaded)
