@@ -384,6 +384,8 @@ def _close_for(unit: UnitOfWork, defect: DefectRow, part: ClientDefectRow, *, st
         about=(KIND, defect.id),
     )
     for case in cases_of(unit.session, defect.id, client_id):
+        if case.state in ("registered", "classified"):
+            intake.restore(unit, case.id)  # now, not earlier: nobody said that it worked again before
         if case.state != "closed":
             intake.close(unit, case.id, reason, tell=False)  # the notice above says it
     promises.close(unit, defect.id, client_id, reason=reason)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pipeline.errors import GarantError
 from pipeline.reproduction import rules
@@ -87,7 +87,7 @@ def reproduce(
         "culprit": culprit.as_json() if culprit else None,
         "culprit_reason": reason,
         "commit": _commit(bench, culprit),
-        "steps": {language: describe(smallest, language).splitlines() for language in ("ru", "en")},
+        "steps": {language: _steps(smallest, language) for language in ("ru", "en")},
         "bundle": str(bundle),
         "bundle_digest": bundle_digest(bundle),
     }
@@ -109,6 +109,11 @@ def verify(
     scenario = bench.load(bundle / "scenario")
     answer = bench.verify_fix(scenario, bad=case.bad_id, new=tag, rate=case.rate, signature=case.signature)
     return {**answer.as_json(), "version": tag}
+
+
+def _steps(scenario: Scenario, language: Literal["ru", "en"]) -> list[str]:
+    """The steps without their numbers: whoever shows them numbers them in its own way."""
+    return [line.partition(". ")[2] for line in describe(scenario, language).splitlines()]
 
 
 def bundle_digest(bundle: Path) -> str:

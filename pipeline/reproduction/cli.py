@@ -127,8 +127,8 @@ def _show_reproduction(row: ReproductionRow) -> None:
         )
     else:
         console.print(f"  culprit   not named: {row.findings['culprit_reason']}")
-    for step in row.findings["steps"]["en"]:
-        console.print(f"    {step}", highlight=False)
+    for number, step in enumerate(row.findings["steps"]["en"], start=1):
+        console.print(f"    {number}. {step}", highlight=False)
     console.print(f"  defect    {row.defect_id}\n  bundle    {row.findings['bundle']}", highlight=False)
     if row.error:
         console.print(f"  note      {row.error}", highlight=False)
