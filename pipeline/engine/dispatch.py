@@ -40,7 +40,11 @@ class JobRetryError(Exception):
 
 
 class LeaseLostError(Exception):
-    """Another worker took the job over; whatever this one still does must not count."""
+    """The job is no longer this worker's: it was overtaken, its time is over, or the worker stops.
+
+    Raised by ``RunningJob.report``, so that a handler that reports unwinds by itself, and lets go of what it
+    holds on its way out.
+    """
 
 
 @dataclass(kw_only=True)
@@ -50,7 +54,8 @@ class RunningJob:
     Attributes:
         attempt: 1 for the first. Higher: an earlier attempt may have acted, so look at the world first.
         deadline: when this attempt must be over (aware, UTC).
-        cancelled: set when the lease is lost; long handlers look at it between steps.
+        cancelled: set when the lease is lost or the worker stops; long handlers that do not report look at it
+            between steps.
     """
 
     effect_id: str
@@ -59,8 +64,18 @@ class RunningJob:
     attempt: int
     token: int
     deadline: datetime
-    report: Callable[..., None]
+    note: Callable[[str, int, dict[str, Any]], None]
     cancelled: threading.Event = field(default_factory=threading.Event)
+
+    def report(self, text: str, *, done: float | None = None, total: float | None = None) -> None:
+        """Show what the job is doing.
+
+        Raises:
+            LeaseLostError: it is not to go on.
+        """
+        if self.cancelled.is_set():
+            raise LeaseLostError(f"job {self.effect_id}: attempt {self.attempt} is not to go on")
+        self.note(self.effect_id, self.token, {"text": text, "done": done, "total": total})
 
 
 #: Touches the world; returns the outcome (JSON). Raises JobRetryError to be called again, anything else is
@@ -95,6 +110,14 @@ class Dispatcher:
         self._ticks = ticks
         self._jobs = jobs
         self._lease = lease
+        self._running: dict[tuple[str, int], RunningJob] = {}
+        self._lock = threading.Lock()
+
+    def cancel_jobs(self) -> None:
+        """Have running jobs end early: this worker stops, another one goes on with them."""
+        with self._lock:
+            for running in self._running.values():
+                running.cancelled.set()
 
     def __call__(self, tick: Tick) -> None:
         """Do what the tick asks for, once; a stale tick does nothing."""
@@ -123,12 +146,24 @@ class Dispatcher:
         running = self._lease_job(tick)
         if running is None:
             return
+        with self._lock:
+            self._running[running.effect_id, running.token] = running
+        try:
+            self._run_leased(running)
+        finally:
+            with self._lock:
+                del self._running[running.effect_id, running.token]
+
+    def _run_leased(self, running: RunningJob) -> None:
         with _Heartbeat(self, running):
             try:
                 function = self._jobs[running.kind]
                 outcome = function(running)
             except JobRetryError as retry:
                 self._finish(running, retry_after=retry.after, error=str(retry), counts=retry.counts)
+                return
+            except LeaseLostError as cancelled:
+                self._hand_back(running, str(cancelled))
                 return
             except Exception as error:  # any failure of the handler is the job's, not the worker's
                 log.exception("job %s failed at attempt %d", running.effect_id, running.attempt)
@@ -160,7 +195,7 @@ class Dispatcher:
                 attempt=job.attempts,
                 token=job.token,
                 deadline=unit.now + timedelta(seconds=job.time_limit_s),
-                report=_Report(self, job.effect_id, job.token),
+                note=self.note_progress,
             )
 
     def beat(self, running: RunningJob) -> None:
@@ -184,6 +219,20 @@ class Dispatcher:
             if job.token == token:
                 job.progress = progress
                 job.updated_at = unit.now
+
+    def _hand_back(self, running: RunningJob, reason: str) -> None:
+        """Let another worker begin a further attempt at once; the world is not known to be untouched."""
+        if self._clock() >= running.deadline:
+            self._finish(running, error=f"{reason}: it took longer than it may")
+            return
+        with self._units(self._actor) as unit:
+            job = unit.get(JobRow, running.effect_id, called="job")
+            if job.token != running.token:
+                return  # overtaken: it is another's already
+            unit.get(WakeupRow, ("job", running.effect_id), called="wake-up").pending = False
+            job.state, job.lease_until, job.worker, job.updated_at = "queued", None, None, unit.now
+            unit.session.flush()
+            unit.wake("job", job.effect_id, queue=job.queue)
 
     def _finish(
         self,
@@ -214,16 +263,6 @@ class Dispatcher:
             unit.record("job", job.effect_id, job.state, reason=error, outcome=outcome)
             if job.owner_kind and job.owner_id:
                 unit.wake(job.owner_kind, job.owner_id)
-
-
-class _Report:
-    def __init__(self, dispatcher: Dispatcher, effect_id: str, token: int) -> None:
-        self._dispatcher, self._effect_id, self._token = dispatcher, effect_id, token
-
-    def __call__(self, text: str, *, done: float | None = None, total: float | None = None) -> None:
-        self._dispatcher.note_progress(
-            self._effect_id, self._token, {"text": text, "done": done, "total": total}
-        )
 
 
 class _Heartbeat:

@@ -59,8 +59,9 @@ class Worker:
         self._reaper.start()
 
     def stop(self) -> None:
-        """Finish what is being done (up to 10 seconds) and stop."""
+        """Finish what is short (up to 10 seconds), hand back what is long, and stop."""
         self._stop.set()
+        self._dispatcher.cancel_jobs()
         self._reaper.join()
         self._engine.stop()
 

@@ -264,6 +264,45 @@ def test_progress_is_shown(rig: Rig) -> None:
     assert seen == [{"text": "run 3 of 20", "done": 3, "total": 20}]
 
 
+def test_a_stopping_worker_hands_its_job_back(rig: Rig) -> None:
+    """A long job ends at its next report and is at once another worker's, as a further attempt."""
+    first, attempts = rig.dispatcher("w1"), []
+
+    def act(job: RunningJob) -> dict[str, Any]:
+        attempts.append(job.attempt)
+        if job.attempt == 1:
+            first.cancel_jobs()
+            job.report("half-way")
+        return {"by": job.attempt}
+
+    rig.jobs["act"] = act
+    rig.start_job(max_attempts=1)
+    first(Tick(kind="job", thing_id="effect-1", seq=1))
+    handed_back = rig.job().state
+    rig.run()
+
+    assert handed_back == "queued"
+    assert attempts == [1, 2]
+    assert rig.job().outcome == {"by": 2}
+
+
+def test_a_job_beyond_its_time_is_a_failed_attempt(rig: Rig, clock: Any) -> None:
+    """What takes longer than it may ends at its next report, and counts as an attempt."""
+
+    def act(job: RunningJob) -> dict[str, Any]:
+        clock.advance(11 * SECOND)
+        job.cancelled.set()  # as the heartbeat does when the deadline has passed
+        job.report("still at it")
+        raise AssertionError("not reached")
+
+    rig.jobs["act"] = act
+    rig.start_job(max_attempts=1, time_limit=10 * SECOND)
+    rig.run()
+
+    assert rig.job().state == "failed"
+    assert "longer than it may" in (rig.job().error or "")
+
+
 def test_the_reaper_rings_a_lost_bell(rig: Rig, clock: Any) -> None:
     """What is overdue is rung under a new number; the old bell, should it turn up, does nothing."""
     calls: list[str] = []

@@ -78,7 +78,7 @@ def running(app: Garant, key: str = KEY, attempt: int = 1) -> RunningJob:
         attempt=attempt,
         token=attempt,
         deadline=app.clock() + timedelta(minutes=1),
-        report=lambda *_args, **_more: None,
+        note=lambda *_args: None,
     )
 
 
