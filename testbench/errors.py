@@ -5,7 +5,7 @@
 
 
 class TestbenchError(Exception):
-    """Something the bench refuses or cannot do; the message names the thing, its state and the next action."""
+    """Something the bench refuses or cannot do; the message names thing, state and next action."""
 
     __test__ = False  # pytest collects classes named Test*
 
