@@ -168,7 +168,15 @@ def test_power_cut_in_mid_change_is_settled(
     controller_of: Callable[..., Any], release_of: Callable[..., Path]
 ) -> None:
     """A register that loses power while it is switched comes up, is probed as unfinished, and is finished."""
-    controller, release = controller_of(registers=1), release_of(NEW)
+
+    def slow(tree: Path) -> None:
+        # So that there is a mid-change to hit, however busy this machine is.
+        program = tree / "bin/set-register"
+        program.rename(tree / "bin/set-register.real")
+        program.write_text('#!/bin/sh\nsleep 5\nexec "${0}.real" "$@"\n')
+        program.chmod(0o755)
+
+    controller, release = controller_of(registers=1), release_of(NEW, slow)
     assert states(controller.run("update.yml", limit="store1-server", release_dir=str(release))) == {
         "store1-server": "done"
     }

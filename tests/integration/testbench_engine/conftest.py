@@ -18,8 +18,13 @@ prices = json.load(open(sys.argv[1]))
 total = sum(prices)
 if "drops" in behaviour and 13 in prices and 77 in prices:
     total -= 13
-if "sometimes" in behaviour and random.random() < 0.6:
-    total += 1
+if "sometimes" in behaviour:
+    # Chance from the number of the run: every run is different, every test run is the same.
+    runs = here.parent.parent / "runs"
+    with runs.open("a") as counter:
+        counter.write("x")
+    if random.Random(runs.stat().st_size).random() < 0.6:
+        total += 1
 if "hangs" in behaviour:
     time.sleep(3600)
 print(total)

@@ -50,7 +50,7 @@ def product(host: Host, tmp_path: Path) -> Iterator[Product]:
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
-    yield Product(HostLayout(tmp_path), HostConfig("register", server.server_port, None))
+    yield Product(HostLayout(tmp_path), HostConfig(role="register", port=server.server_port, server_url=None))
     server.shutdown()
     server.server_close()
     thread.join()
