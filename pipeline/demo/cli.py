@@ -15,6 +15,7 @@ from pipeline.cli import as_json, json_option
 from pipeline.demo import cleaning
 from pipeline.demo.steps import NotAsToldError, StepResult, StoryEndedError
 from pipeline.errors import GarantError
+from testbench.errors import TestbenchError
 
 _DEFAULT = "~/.local/state/garant-demo"
 
@@ -120,7 +121,7 @@ def _play(
     except StoryEndedError as ended:
         failed, results = ended, ended.results
     finally:
-        stage.close(keep=keep)
+        _close(stage, keep)
         (where / cleaning.PID_FILE).unlink(missing_ok=True)
     if json_:
         as_json(_answer(failed is None, results, stage))
@@ -128,6 +129,14 @@ def _play(
         _show_end(console, stage, results)
     if failed is not None:
         _explain(failed, where)
+
+
+def _close(stage: Any, keep: bool) -> None:
+    try:
+        stage.close(keep=keep)
+    except TestbenchError as error:
+        # Not raised: how the story ended is what is to be told.
+        click.echo(f"garant: the stores did not go down: {error}. `garant demo --clean` tries again", err=True)
 
 
 def _answer(ok: bool, results: list[StepResult], stage: Any) -> dict[str, Any]:

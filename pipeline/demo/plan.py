@@ -54,6 +54,14 @@ class DemoPlan:
         return self.stores[-1] if len(self.stores) > 1 else None
 
     @property
+    def faulty(self) -> PlannedStore:
+        """The store with a register on which the new version dies: not the canary when there is a choice.
+
+        In the canary store it halts the rollout; that too is a story, told when there are too few stores.
+        """
+        return self.stores[1] if len(self.stores) > 2 else self.stores[0]
+
+    @property
     def clients(self) -> list[str]:
         """The clients that have a store, in order."""
         return list(dict.fromkeys(store.client for store in self.stores))

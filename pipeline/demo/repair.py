@@ -143,7 +143,7 @@ def roll_out(stage: Stage) -> None:
     """One canary store, then the rest; a register fails and is retried; an offline store catches up."""
     plan, say = stage.plan, stage.narrator.say
     canary = plan.troubled
-    faulty = f"{plan.stores[min(1, len(plan.stores) - 1)].id}-r{plan.troubled.registers}"
+    faulty = f"{plan.faulty.id}-r{plan.faulty.registers}"
     with stage.app.unit(ACTOR) as unit:
         row, _ = rollouts.plan(
             unit, release_id=stage.told.release["version"], canary=[canary.id], policy=POLICY

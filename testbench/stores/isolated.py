@@ -127,7 +127,8 @@ def clear(state: StateDir, index: int | None, progress: Progress) -> list[str]:
     found: list[str] = []
     mounts = _mounts_below(state.path)
     inodes = {Path(path).stat().st_ino for path in mounts if Path(path).parent == state.netns}
-    cgroup = _cgroup_of(index) if index is not None else None
+    # What we may not write is not ours: inside a user namespace the machine's own fleets are seen, too.
+    cgroup = cgroup_for(index) if index is not None else None
     while True:
         pids = {*processes.in_namespaces(inodes), *(processes.in_cgroup(cgroup) if cgroup else [])}
         if not pids:
