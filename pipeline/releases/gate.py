@@ -41,13 +41,13 @@ class RecordedReplays:
     """Answers from a table (bundle's folder name to verdict), else not-reproduced: tests and rehearsals."""
 
     def __init__(self, verdicts: dict[str, str]) -> None:
-        self._verdicts = verdicts
+        self.verdicts = verdicts
         self.played: list[tuple[str, str]] = []
 
     def replay(self, bundle: Path, version: str, product: Path, cancelled: Callable[[], bool]) -> Replayed:
         """The verdict of the table."""
         self.played.append((bundle.name, version))
-        return Replayed(self._verdicts.get(bundle.name, "not-reproduced"), "from the table")
+        return Replayed(self.verdicts.get(bundle.name, "not-reproduced"), "from the table")
 
 
 class BenchReplays:

@@ -215,7 +215,7 @@ def test_a_past_defect_that_is_not_ruled_out_blocks(desk: Any, verdict: str) -> 
     """The release is rejected; the defect and whom it would hit are named; inconclusive is no pass."""
     desk.build()
     key = add_defect(desk, 1, fixed_in="1.1.0")
-    desk.replays._verdicts[key] = verdict
+    desk.replays.verdicts[key] = verdict
     row = desk.submit()
 
     assert row.state == "rejected"
@@ -229,7 +229,7 @@ def test_an_open_defect_is_shown_and_does_not_block(desk: Any) -> None:
     """What the stores have today need not be mended by every release; what is fixed later neither."""
     desk.build()
     for number, fixed_in in ((1, None), (2, "1.3.0")):
-        desk.replays._verdicts[add_defect(desk, number, fixed_in=fixed_in)] = "reproduced"
+        desk.replays.verdicts[add_defect(desk, number, fixed_in=fixed_in)] = "reproduced"
     row = desk.submit()
 
     assert row.gate["state"] == "passed"
@@ -240,7 +240,7 @@ def test_a_claimed_fix_must_be_one(desk: Any) -> None:
     """A release that says that it fixes a defect is blocked while the defect shows."""
     key = add_defect(desk, 1, fixed_in=None)
     desk.build(fixed_defects=[key])
-    desk.replays._verdicts[key] = "reproduced"
+    desk.replays.verdicts[key] = "reproduced"
 
     assert "is not fixed although the release says so" in desk.submit().reason
 
@@ -258,9 +258,9 @@ def test_a_rejected_release_may_be_submitted_again(desk: Any) -> None:
     """A bench that was out of order is not the release's fault: the next gate is a new run."""
     desk.build()
     key = add_defect(desk, 1, fixed_in="1.1.0")
-    desk.replays._verdicts[key] = "inconclusive"
+    desk.replays.verdicts[key] = "inconclusive"
     assert desk.submit().state == "rejected"
-    desk.replays._verdicts.clear()
+    desk.replays.verdicts.clear()
 
     assert desk.submit().gate["state"] == "passed"
 
