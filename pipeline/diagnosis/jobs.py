@@ -31,9 +31,8 @@ def _collect(app: Garant, job: RunningJob) -> dict[str, Any]:
         about = service.about(session, row)
     target = app.settings.folder("evidence") / row.id
     key = masking_key(app.settings.home / "masking.key")
-    if (
-        target.exists()
-    ):  # an earlier attempt wrote it and died before it could say so: the store is left alone
+    # An earlier attempt wrote it and died before it could say so: the store is left alone.
+    if target.exists():
         return _outcome(target, folder.read(target), len(about.hosts))
     finished = 0
 

@@ -84,12 +84,13 @@ def sent(
             yield unzip.stdout
         except BaseException:
             unzip.kill()  # or the other thread would wait for it to take more
-            if over.is_set() and taking is not None and not watch.rang.is_set():
-                taking.result()
+            reason = taking.exception() if taking is not None and over.is_set() else None
             if watch.rang.is_set():
                 raise UnavailableError(
                     f"it was not done after {limits.whole_s:.0f} s and was cut off: look at its link and load"
-                ) from None
+                ) from reason
+            if reason is not None:
+                raise reason from None
             raise
         finally:
             client.close()
