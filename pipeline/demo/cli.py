@@ -136,7 +136,7 @@ def _close(stage: Any, keep: bool) -> None:
         stage.close(keep=keep)
     except TestbenchError as error:
         # Not raised: how the story ended is what is to be told.
-        click.echo(f"garant: the stores did not go down: {error}. `garant demo --clean` tries again", err=True)
+        click.echo(f"garant: stores did not go down: {error}. `garant demo --clean` tries again", err=True)
 
 
 def _answer(ok: bool, results: list[StepResult], stage: Any) -> dict[str, Any]:
