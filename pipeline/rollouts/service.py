@@ -12,7 +12,7 @@ from pipeline.engine.unit import UnitOfWork
 from pipeline.errors import NotFoundError, RefusedError
 from pipeline.fleet import service as fleet
 from pipeline.releases import service as releases
-from pipeline.rollouts import folding, telling
+from pipeline.rollouts import folding, reading, telling
 from pipeline.rollouts.planning import PlannedStore, Preview, preview
 from pipeline.rollouts.policy import Policy
 from pipeline.rollouts.states import ENDED, HostState, RolloutState, StoreState, WaveState
@@ -167,7 +167,7 @@ def start(
         RefusedError: it is not a draft, or its release is not validly approved any more: everything is
             verified again from the disk.
     """
-    row = unit.get(RolloutRow, rollout_id, called="rollout")
+    row = _locked(unit, rollout_id)
     if row.state != RolloutState.DRAFT.value:
         raise RefusedError(f"rollout {row.id} is {row.state}: only a draft can be started{_next_action(row)}")
     release = releases.demand_valid(unit.session, settings, row.release_id)
@@ -195,7 +195,7 @@ def pause(unit: UnitOfWork, rollout_id: str, reason: str) -> RolloutRow:
         NotFoundError: there is no such rollout.
         RefusedError: it does not run.
     """
-    row = unit.get(RolloutRow, rollout_id, called="rollout")
+    row = _locked(unit, rollout_id)
     if RolloutState(row.state) not in (RolloutState.RUNNING, RolloutState.SCHEDULED):
         raise RefusedError(
             f"rollout {row.id} is {row.state}: only what runs can be paused{_next_action(row)}"
@@ -208,7 +208,7 @@ def pause(unit: UnitOfWork, rollout_id: str, reason: str) -> RolloutRow:
 
 def halt(unit: UnitOfWork, rollout_id: str, reason: str) -> None:
     """Pause what runs because something is wrong with it; what does not run stays as it is."""
-    row = unit.get(RolloutRow, rollout_id, called="rollout")
+    row = _locked(unit, rollout_id)
     if RolloutState(row.state) is RolloutState.RUNNING:
         move_rollout(unit, row, RolloutState.PAUSED, reason)
         telling.postponed(unit, row)
@@ -222,7 +222,7 @@ def resume(unit: UnitOfWork, rollout_id: str) -> RolloutRow:
         NotFoundError: there is no such rollout.
         RefusedError: it is not paused.
     """
-    row = unit.get(RolloutRow, rollout_id, called="rollout")
+    row = _locked(unit, rollout_id)
     if row.state != RolloutState.PAUSED.value:
         raise RefusedError(
             f"rollout {row.id} is {row.state}: only what is paused can go on{_next_action(row)}"
@@ -246,7 +246,7 @@ def retry(unit: UnitOfWork, rollout_id: str, host_id: str | None = None) -> list
         NotFoundError: there is no such rollout, or no such host in it.
         RefusedError: the rollout was aborted or recalled, or there is nothing to try again.
     """
-    row = unit.get(RolloutRow, rollout_id, called="rollout")
+    row = _locked(unit, rollout_id)
     if row.state in (RolloutState.ABORTED.value, RolloutState.RECALLED.value, RolloutState.DRAFT.value):
         raise RefusedError(f"rollout {row.id} is {row.state}: plan a new one for these hosts")
     query = select(HostUpdateRow).where(HostUpdateRow.rollout_id == row.id).order_by(HostUpdateRow.id)
@@ -279,7 +279,7 @@ def abort(unit: UnitOfWork, rollout_id: str, reason: str) -> RolloutRow:
         NotFoundError: there is no such rollout.
         RefusedError: it has ended already.
     """
-    row = unit.get(RolloutRow, rollout_id, called="rollout")
+    row = _locked(unit, rollout_id)
     if RolloutState(row.state) in ENDED:
         raise RefusedError(f"rollout {row.id} is {row.state} already: there is nothing to abort")
     _end(unit, row, RolloutState.ABORTED, reason)
@@ -361,6 +361,10 @@ def freeze(
     unit.session.add(row)
     unit.record("freeze", row.id, "made", reason=reason, client=client_id, store=store_id)
     return row
+
+
+def _locked(unit: UnitOfWork, rollout_id: str) -> RolloutRow:
+    return unit.get(RolloutRow, reading.rollout(unit.session, rollout_id).id)
 
 
 def _wake_all(unit: UnitOfWork, row: RolloutRow) -> None:

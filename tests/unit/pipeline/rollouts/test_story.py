@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import select
 
 from pipeline.engine.tables import JobRow
-from pipeline.errors import RefusedError
+from pipeline.errors import NotFoundError, RefusedError
 from pipeline.releases import service as releases
 from pipeline.rollouts import reading
 from pipeline.rollouts.policy import Policy
@@ -345,3 +345,16 @@ def test_a_window_is_waited_for(world: Any) -> None:
     world.pass_time(60 * 4)
 
     assert world.status(rollout)["state"] == "completed"
+
+
+def test_what_does_not_exist_is_named_with_a_command_that_does(world: Any) -> None:
+    """The next action in a message can be typed as it stands."""
+    with pytest.raises(NotFoundError, match="garant rollout plan"):
+        world.act("pause", "R-000009", "why")
+    world.store("k-1")
+    world.release()
+    rollout = world.plan()
+    with pytest.raises(RefusedError, match="garant rollout start"):
+        world.act("pause", rollout, "why")
+    with pytest.raises(RefusedError, match="draft: plan a new one"):
+        world.act("retry", rollout)
