@@ -212,7 +212,7 @@ setsid sh -c 'while [ ! -e /run/mended ]; do
       grep -q "bin/[s]et-register" $p/cmdline 2>/dev/null && kill -9 "${{p#/proc/}}" 2>/dev/null
     done
   fi
-  sleep 0.03
+  sleep 0.5
 done' </dev/null >/dev/null 2>&1 &
 """
 
