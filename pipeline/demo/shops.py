@@ -204,21 +204,25 @@ def _wait(done: Callable[[], bool], what: str) -> None:
         time.sleep(0.2)
 
 
-#: Runs on the register until it is told to stop: kills the product while the version is the current one.
+#: Runs on the register until it is told to stop: hangs the product while the version is the current one. Each
+#: process once, so that it can still be stopped.
 _SABOTAGE = """\
-setsid sh -c 'while [ ! -e /run/mended ]; do
+setsid sh -c 'hung=" "; while [ ! -e /run/mended ]; do
   if [ "$(readlink /opt/set/current)" = "releases/{version}" ]; then
     for p in /proc/[0-9]*; do
-      grep -q "bin/[s]et-register" $p/cmdline 2>/dev/null && kill -9 "${{p#/proc/}}" 2>/dev/null
+      id="${{p#/proc/}}"
+      case "$hung" in *" $id "*) continue ;; esac
+      grep -q "bin/[s]et-register" $p/cmdline 2>/dev/null || continue
+      kill -STOP $id && hung="$hung$id "
     done
   fi
-  sleep 0.5
+  sleep 0.1
 done' </dev/null >/dev/null 2>&1 &
 """
 
 
 def break_version(stores: Stores, host: str, version: str) -> None:
-    """Make the register such that this version dies on it as soon as it starts, as on faulty hardware."""
+    """Make the register such that this version hangs on it as soon as it starts, as on faulty hardware."""
     stores.run(host, f"rm -f /run/mended; {_SABOTAGE.format(version=version)}")
 
 

@@ -83,7 +83,7 @@ def saw(
         "version": "v10.4.7.0",
         "verdict": {
             "verdict": verdict, "signature": signature, "rate": 1.0, "interval": [0.8, 1.0],
-            "runs": 20, 
+            "runs": 20,
             "bad": 20,
             "reason": "",
         },
