@@ -66,7 +66,13 @@ def span(length: timedelta | float, language: str) -> str:
 
 def weekly(times: Sequence[Mapping[str, Any]], language: str) -> list[str]:
     """``Mon-Fri 23:00-05:00``, one text for each entry."""
-    return [f"{_days(entry['days'], language)} {entry['from']}\N{EN DASH}{entry['to']}" for entry in times]
+    return [f"{_days(entry['days'], language)} {_hours(entry, language)}" for entry in times]
+
+
+def _hours(entry: Mapping[str, Any], language: str) -> str:
+    if entry["from"] == entry["to"]:
+        return {"ru": "круглые сутки", "en": "around the clock"}[language]
+    return f"{entry['from']}\N{EN DASH}{entry['to']}"
 
 
 def _days(days: Sequence[str], language: str) -> str:

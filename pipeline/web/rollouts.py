@@ -51,17 +51,21 @@ def store(page: ThisPage, rollout_id: str, store_id: str) -> HTMLResponse:
     """One store of the rollout, with all of its hosts and every step that they took."""
     with page.reading() as session:
         status = reading.status(session, rollout_id, page.now)
-        found = [one for wave in status["waves"] for one in wave["stores"] if one["store"] == store_id]
+        found = [
+            (wave, one) for wave in status["waves"] for one in wave["stores"] if one["store"] == store_id
+        ]
         if not found:
             raise NotFoundError(f"rollout {rollout_id} does not go to store {store_id!r}: see its page")
+        wave, shown = found[0]
         names = page.names(session)
         return page.show(
             "rollout_store.html.j2",
             rollout=status,
-            store=found[0],
+            wave=wave,
+            store=shown,
             steps=[step for step in reading.history(session, rollout_id) if step["store"] == store_id],
             names=names,
-            zone=names.zone(found[0]["client"], store_id),
+            zone=names.zone(shown["client"], store_id),
         )
 
 

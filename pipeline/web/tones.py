@@ -12,20 +12,28 @@ _TONES = {
         "leased", "pre-ok", "applying", "verifying", "checking", "scheduled", "submitted", "filed", "staged",
     },
     "wait": {
-        "paused", "waiting", "queued", "partial", "draft", "pending", "planned", "awaiting-approval",
-        "recorded", "inconclusive", "flaky", "unknown", "skipped", "completed-with-exceptions",
+        "paused", "waiting", "partial", "awaiting-approval", "recorded", "inconclusive", "flaky", "unknown",
+        "completed-with-exceptions",
     },
+    "later": {"queued", "draft", "pending", "planned", "skipped"},
     "bad": {
         "breached", "failed", "bounced", "rejected", "reopened", "rolled-back", "rolling-back", "needs-human",
         "held", "down", "aborted", "recalled", "void", "cannot-run", "not-fixed",
     },
     "over": {"closed", "cancelled", "absent", "retired", "former"},
 }  # fmt: skip
-_SIGNS = {"good": "\u2713", "busy": "\u25b6", "wait": "\u2026", "bad": "\u2717", "over": "\u2013"}
+_SIGNS = {
+    "good": "\u2713",
+    "busy": "\u25b6",
+    "wait": "\u2026",
+    "later": "\u25cb",
+    "bad": "\u2717",
+    "over": "\u2013",
+}
 
 
 def tone(state: str) -> str:
-    """good | busy | wait | bad | over; a state that is not known here waits for a person."""
+    """good | busy | wait | later | bad | over; a state that is not known here waits for a person."""
     return next((name for name, states in _TONES.items() if state in states), "wait")
 
 
