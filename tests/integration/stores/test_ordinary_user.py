@@ -148,3 +148,17 @@ def test_a_program_outside_is_told_the_way_in(as_clerk):
 
     assert "call reexec_inside_user_namespace()" in done.stderr
     assert done.stdout == ""
+
+
+@pytest.mark.timeout(600)
+def test_the_demo_plays_for_an_ordinary_user(as_clerk, traces, left_behind):
+    """`garant demo` says what is reduced, plays the whole story inside a user namespace, leaves nothing."""
+    before = traces("clerk-")
+    garant = f"{sys.executable} -c 'from pipeline.cli import main; main()'"
+    done = as_clerk(f"{garant} demo --json --stores 2 --registers 2 --folder $HOME/demo")
+    answer = json.loads(done.stdout or "{}")
+
+    assert answer.get("ok") is True, done.stderr[-3000:]
+    assert answer["rollout"]["hosts_done"] == 6
+    assert "supervised by runit instead of systemd" in done.stderr
+    assert left_behind("clerk-", before) == {}

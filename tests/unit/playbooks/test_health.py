@@ -48,7 +48,7 @@ def product(host: Host, tmp_path: Path) -> Iterator[Product]:
             pass
 
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     yield Product(HostLayout(tmp_path), HostConfig(role="register", port=server.server_port, server_url=None))
     server.shutdown()
