@@ -59,6 +59,10 @@ strike() {{
 }}
 strike before-$1
 echo "$1 $(date +%s.%N)" >> $root/control.log
+if [ "$1" = start ] && [ -s $root/refusals ]; then
+    sed -i 1d $root/refusals
+    exit 1
+fi
 case $1 in
 stop)
     [ -f $root/product.pid ] && kill -9 $(cat $root/product.pid) 2>/dev/null
@@ -171,6 +175,10 @@ class FakeHost:
     def starts_and_stops(self) -> list[str]:
         """What the product was told, in order."""
         return [line.split()[0] for line in (self.root / "control.log").read_text().splitlines()]
+
+    def refuse_starts(self, times: int) -> None:
+        """Let the next so many starts fail, as those of a supervisor that goes down do."""
+        (self.root / "refusals").write_text("no\n" * times)
 
     def wait_for_orphan(self) -> None:
         """Wait until the command whose caller was killed has ended: it goes on for a second."""

@@ -34,7 +34,9 @@ class Change:
             with receipt.phase("switch") as phase:
                 switch_link(self._host.layout, target)
                 phase.detail = f"{before} -> {target}"
-            self._serve("", target)
+            with receipt.phase("start") as phase:
+                phase.detail = product.start()
+            self._prove("", target)
             self.mark()
         except Exception as error:
             if not receipt.body["touched"]:
@@ -43,10 +45,14 @@ class Change:
             return
         receipt.end("done", f"{target} serves, {before} is kept", target, changed=True)
 
-    def _serve(self, prefix: str, version: str) -> None:
+    def _return(self, prefix: str, version: str) -> None:
+        """Start what is to serve again, stubbornly, and prove it."""
+        with self._receipt.phase(prefix + "start") as phase:
+            phase.detail = self._host.product.start_again(self._timeout)
+        self._prove(prefix, version)
+
+    def _prove(self, prefix: str, version: str) -> None:
         receipt, product = self._receipt, self._host.product
-        with receipt.phase(prefix + "start") as phase:
-            phase.detail = product.start()
         with receipt.phase(prefix + "health") as phase:
             phase.detail = product.wait_healthy(version, receipt.body["goods_before"], self._timeout)
         receipt.in_service()
@@ -78,7 +84,7 @@ class Change:
                     phase.detail = str(error)
             with receipt.phase("undo-switch"):
                 switch_link(self._host.layout, before)
-            self._serve("undo-", before)
+            self._return("undo-", before)
         except Exception as error:
             receipt.end(
                 "needs-human",
@@ -100,7 +106,7 @@ class Change:
         before, target = receipt.body["version_before"], receipt.body["target"]
         linked = self._host.layout.linked_version()
         try:
-            self._serve("recover-", str(linked))
+            self._return("recover-", str(linked))
             if linked == target:
                 self.mark()
         except Exception as error:

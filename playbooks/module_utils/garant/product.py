@@ -85,6 +85,27 @@ class Product:
         """Start it; ChangeError when the command fails."""
         return self._run("start", ())
 
+    def start_again(
+        self,
+        timeout: float,
+        *,
+        monotonic: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> str:
+        """Start what must serve, trying for ``timeout`` seconds; ChangeError when all of them fail.
+
+        A supervisor that goes down with the host refuses every command for a moment. Giving up at once would
+        call a person to a host that only restarts; so we go on until it comes to itself or we die with it.
+        """
+        end = monotonic() + timeout
+        while True:
+            try:
+                return self.start()
+            except ChangeError:
+                if monotonic() >= end:
+                    raise
+            sleep(POLL)
+
     def _run(self, verb: str, handles: tuple[int, ...]) -> str:
         command = [str(self._control), verb]
         try:

@@ -118,6 +118,30 @@ def test_final_outcome_needs_a_new_effect(host_of: Any, release_of: Any, desk: A
     assert desk.update(host, release_of("10.4.3.0"), effect_id="e2")["state"] == "done"
 
 
+def test_supervisor_that_refuses_for_a_while_gets_no_person_called(
+    host_of: Any, release_of: Any, desk: Any
+) -> None:
+    """The new version gets one start; the old one, which must serve again, as many as the time allows."""
+    host, release = host_of("server"), release_of("10.4.2.0")
+    host.refuse_starts(4)
+
+    result = desk.update(host, release)
+
+    assert (result["state"], host.version()) == ("rolled-back", "10.4.1.0"), result["reason"]
+    assert host.starts_and_stops() == ["start", "stop", "start", "stop", *["start"] * 4]
+
+
+def test_supervisor_that_refuses_for_good_needs_a_person(host_of: Any, release_of: Any, desk: Any) -> None:
+    """The time to try is limited."""
+    host, release = host_of("server"), release_of("10.4.2.0")
+    host.refuse_starts(1000)
+
+    result = desk.update(host, release, health_timeout=0.5)
+
+    assert result["state"] == "needs-human"
+    assert "start ended with 1" in result["reason"]
+
+
 def test_both_versions_unhealthy_needs_a_person(host_of: Any, release_of: Any, desk: Any) -> None:
     """When the old version does not come back either, the host is named and never called well."""
     host, release = host_of("server"), release_of("10.4.2.0", behaviour="dies")
