@@ -29,19 +29,21 @@ def tick_case(unit: UnitOfWork, case_id: str) -> datetime | None:
     """Fire what the case's clocks have passed; returns when the next threshold comes.
 
     Each threshold (50, 75, 90 %, breach) fires once; after an outage only the highest one. The promise of
-    an ETA is warned of by ``pipeline.promises``, which knows the defect; here it is only shown.
+    an ETA is warned of here until a defect is recorded, and by ``pipeline.promises``, which knows the
+    defect, from then on.
     """
     row = unit.session.get(CaseRow, case_id, with_for_update=True)
     if row is None or not row.eligible:
         return None
-    clocks = [c for c in case_clocks(unit.session, row, unit.now).clocks if c.kind != "eta_notice"]
+    clocks = case_clocks(unit.session, row, unit.now).clocks
+    if row.defect_id is not None:
+        clocks = tuple(clock for clock in clocks if clock.kind != "eta_notice")
     sent = pages_sent(unit.session, case_id)
     for clock in clocks:
         page = page_due(clock, sent)
         if page is not None:
             _send(unit, row, clock, page)
-    if row.state == "closed":
-        return None
+    # A closed case has no running clock but the promise of an ETA, which outlives it (sla-cases.json).
     return min((at for at in map(next_look, clocks) if at is not None), default=None)
 
 

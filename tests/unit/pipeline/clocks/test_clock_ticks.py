@@ -11,6 +11,7 @@ from sqlalchemy import select
 from pipeline.application import Garant
 from pipeline.clocks.ticks import tick_case
 from pipeline.database.base import EventRow
+from pipeline.defects import service as defects
 from pipeline.fleet.tables import ClientRow
 from pipeline.intake import progress, service
 from pipeline.notices.tables import NoticeRow
@@ -137,3 +138,53 @@ def test_engine_rings_the_bells(app: Garant, clock: Any, case_id: str) -> None:
         clock.advance(timedelta(minutes=5))
 
     assert pages(app) == [("restore", 50), ("restore", 75), ("restore", 90), ("restore", 100)]
+
+
+@pytest.fixture
+def suspected(app: Garant, case_id: str) -> str:
+    """The case, classified as a software defect that nobody has reproduced; SET itself works again."""
+    with app.unit("person:anna") as unit:
+        service.classify(unit, case_id, ["loyalty"], software_defect=True)
+        service.restore(unit, case_id)
+    return case_id
+
+
+def follow(app: Garant, clock: Any, case_id: str) -> None:
+    """Look whenever the last look asked for it, until nothing more can come."""
+    while (again := tick(app, case_id)) is not None:
+        clock.now = again
+
+
+def test_eta_without_a_defect_is_warned_of(app: Garant, clock: Any, suspected: str) -> None:
+    """No defect is recorded within 72 hours: the case's own bell warns, since no promise can."""
+    follow(app, clock, suspected)
+
+    assert pages(app) == [("eta_notice", 50), ("eta_notice", 75), ("eta_notice", 90), ("eta_notice", 100)]
+
+
+def test_eta_outlives_the_closed_case(app: Garant, clock: Any, suspected: str) -> None:
+    """The client still waits for the date when its case was closed after a workaround."""
+    with app.unit("person:anna") as unit:
+        service.close(unit, suspected, "workaround")
+    follow(app, clock, suspected)
+
+    assert ("eta_notice", 100) in pages(app)
+
+
+def test_promise_takes_over_from_the_case(app: Garant, clock: Any, suspected: str) -> None:
+    """From the record of the defect on, the case is silent of the ETA: the promise warns of it."""
+    clock.advance(timedelta(hours=37))
+    tick(app, suspected)
+    with app.unit("person:anna") as unit:
+        defects.record(
+            unit,
+            product="set10",
+            signature="receipt-arithmetic/lines-sum",
+            title="Lines differ from the total",
+            verdict="reproduced",
+            version="v10.4.7.0",
+            case_id=suspected,
+        )
+    follow(app, clock, suspected)
+
+    assert pages(app) == [("eta_notice", 50)]
