@@ -26,7 +26,8 @@ COOKIE = "garant_access"
 #: A token that people chose themselves must be no shorter (characters).
 SHORTEST = 16
 #: Open to everybody: they tell nothing of clients.
-OPEN = ("/health", "/enter", "/static/", "/favicon.ico", "/language/")
+OPEN = frozenset({"/health", "/enter"})
+OPEN_UNDER = ("/static/", "/language/")
 
 #: Everything comes from us, nothing is inline, nobody frames us. What a page needs beyond it, it says itself.
 CONTENT_POLICY = (
@@ -150,10 +151,12 @@ class Guard:
 
     async def _answer(self, connection: HTTPConnection, scope: Scope) -> Response | None:
         """The redirect or the refusal; None: the request may pass."""
-        path = connection.url.path
-        if path.startswith(OPEN):
+        # Never from ``connection.url``: that is put together with the request's Host header, which may hold
+        # a path of its own, and then another path is judged here than the one that is answered.
+        path = str(scope["path"])
+        if path in OPEN or path.startswith(OPEN_UNDER):
             return None
-        query = parse_qsl(connection.url.query, keep_blank_values=True)
+        query = parse_qsl(scope["query_string"].decode("ascii", "replace"), keep_blank_values=True)
         given = [value for name, value in query if name == "token"]
         if given:
             if not self._gate.opens_with(given[0]):
@@ -161,7 +164,7 @@ class Guard:
             # Away from the address at once: it would stay in the history and go into bookmarks.
             rest = urlencode([(name, value) for name, value in query if name != "token"])
             response = RedirectResponse(local(path) + (f"?{rest}" if rest else ""), status_code=303)
-            self._gate.let_in(response, secure=connection.url.scheme == "https")
+            self._gate.let_in(response, secure=scope["scheme"] == "https")
             return response
         return None if self._gate.admits(connection) else await self._refuse(scope, False)
 

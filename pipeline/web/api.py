@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from datetime import datetime
+from typing import Annotated, Any, Literal, cast
 
 from fastapi import APIRouter, Query
+from fastapi.encoders import jsonable_encoder
 
 from pipeline.defects import queries as defects
 from pipeline.intake import reading as cases
@@ -63,4 +65,6 @@ def list_rollouts(page: ThisPage) -> list[dict[str, Any]]:
 def show_rollout(page: ThisPage, rollout_id: str) -> dict[str, Any]:
     """What `garant rollout status ID --json` gives."""
     with page.reading() as session:
-        return rollouts.status(session, rollout_id, page.now)
+        status = rollouts.status(session, rollout_id, page.now)
+    # Instants as the command writes them, not in pydantic's way.
+    return cast("dict[str, Any]", jsonable_encoder(status, custom_encoder={datetime: datetime.isoformat}))

@@ -61,7 +61,7 @@ def create_app(garant: Garant, token: str) -> FastAPI:
 
     async def refuse(scope: Scope, wrong: bool) -> Response:
         connection = HTTPConnection({**scope, "app": app})
-        if connection.url.path.startswith("/api"):
+        if scope["path"].startswith("/api"):
             headers = {"WWW-Authenticate": "Bearer"}
             return _problem(HTTPStatus.UNAUTHORIZED, "the access token is missing or wrong", headers)
         return entrance.closed(Page(connection), wrong=wrong)
@@ -72,7 +72,7 @@ def create_app(garant: Garant, token: str) -> FastAPI:
 
 async def _failed(request: Request, error: Exception) -> Response:
     status, reason = _told(error)
-    if request.url.path.startswith(("/api", "/health")):
+    if request.scope["path"].startswith(("/api", "/health")):
         return _problem(status, reason)
     page = Page(request)
     return page.show("failed.html.j2", status=status, code=status.value, reason=reason)

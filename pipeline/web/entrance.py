@@ -36,7 +36,7 @@ def enter(page: ThisPage, token: Annotated[str, Form()] = "", then: Annotated[st
     if not gate.opens_with(token.strip()):
         return closed(page, wrong=True, then=local(then))
     response = RedirectResponse(local(then), status_code=303)
-    gate.let_in(response, secure=page.connection.url.scheme == "https")
+    gate.let_in(response, secure=page.secure)
     return response
 
 
@@ -46,12 +46,13 @@ def language(page: ThisPage, language: str, then: str = "/") -> Response:
     if language not in LANGUAGES:
         raise NotFoundError(f"no language {language!r}: there are {', '.join(LANGUAGES)}")
     response = RedirectResponse(local(then), status_code=303)
-    secure = page.connection.url.scheme == "https"
-    response.set_cookie(COOKIE, language, max_age=365 * 86_400, httponly=True, samesite="lax", secure=secure)
+    response.set_cookie(
+        COOKIE, language, max_age=365 * 86_400, httponly=True, samesite="lax", secure=page.secure
+    )
     return response
 
 
 def closed(page: Page, *, wrong: bool, then: str | None = None) -> HTMLResponse:
     """The closed door: how to get the token, and the way on for whom the browser kept back the cookie."""
-    target = then or local(page.connection.url.path)
+    target = then or local(page.path)
     return page.show("closed.html.j2", status=401, wrong=wrong, then=target)

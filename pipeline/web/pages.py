@@ -79,6 +79,16 @@ class Page:
         )
 
     @property
+    def path(self) -> str:
+        """The path asked for; not from the URL, which a request's Host header has a say in."""
+        return str(self.connection.scope["path"])
+
+    @property
+    def secure(self) -> bool:
+        """Whether it came over TLS (told by uvicorn, behind a proxy that it trusts)."""
+        return bool(self.connection.scope["scheme"] == "https")
+
+    @property
     def now(self) -> datetime:
         """The present instant."""
         return self.garant.clock()
@@ -96,9 +106,9 @@ class Page:
     def part(self, template: str, **context: Any) -> str:
         """A template filled in, in the reader's language; instants without a zone in our people's."""
         environment = _environment(self.language)
-        path = self.connection.url.path
-        query = self.connection.url.query
-        own = {"page": self, "path": path, "here": f"{path}?{query}" if query else path, "zone": self.zone}
+        query = str(self.connection.scope["query_string"], "ascii", "replace")
+        here = f"{self.path}?{query}" if query else self.path
+        own = {"page": self, "path": self.path, "here": here, "zone": self.zone}
         return environment.get_template(template).render({**own, **context})
 
     def show(self, template: str, *, status: int = 200, **context: Any) -> HTMLResponse:
