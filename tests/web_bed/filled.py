@@ -92,7 +92,7 @@ class Filled:
         self._fleet()
         self.case = self._case()
         self.defect = self._defect()
-        self.hostile = self._open("norden", "n-main", HOSTILE, HOSTILE)
+        self.hostile = self.open_case("norden", "n-main", HOSTILE, HOSTILE)
         self._release()
         self.rollout = self._rollout()
 
@@ -192,7 +192,8 @@ class Filled:
             )
         )
 
-    def _open(self, client: str, store: str | None, subject: str, text: str) -> str:
+    def open_case(self, client: str, store: str | None, subject: str, text: str) -> str:
+        """A request that came by telephone two minutes ago; its number."""
         with self.app.unit("person:olga") as unit:
             return intake.open_case(
                 unit,
@@ -206,7 +207,7 @@ class Filled:
             ).id
 
     def _case(self) -> str:
-        case = self._open(
+        case = self.open_case(
             "kupets", "k-tverskaya", "Не сходятся чеки", "После скидки чек не сходится на копейку."
         )
         with self.app.unit("person:olga") as unit:
