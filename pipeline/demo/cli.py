@@ -169,7 +169,7 @@ def _show_end(console: Console, stage: Any, results: list[StepResult]) -> None:
         ("release", f"garant --home {home} release verify {told.release['version']}"),
         ("rollout", f"garant --home {home} rollout status {told.rollout['id']}"),
         ("product", f"git -C {stage.folder / 'set10.git'} log --oneline"),
-        ("remove", "garant demo --clean"),
+        ("remove", f"garant demo --clean --folder {stage.folder}"),
     )
     for name, command in places:
         console.print(f"  {name:8} {command}", highlight=False, soft_wrap=True)
@@ -185,6 +185,6 @@ def _explain(failed: StoryEndedError, where: Path) -> None:
         sys.exit(130)
     if isinstance(cause, (GarantError, NotAsToldError)) or type(cause).__module__.startswith("testbench"):
         click.echo(f"garant: step {step}: {cause}", err=True)
-        click.echo(f"garant: what there was is in {where}; `garant demo` begins anew", err=True)
+        click.echo(f"garant: what there was is in {where}; the next demo there begins anew", err=True)
         sys.exit(1)
     raise failed

@@ -53,9 +53,9 @@ def open_case(stage: Stage) -> None:
 
 
 def diagnose(stage: Stage) -> None:
-    """Evidence from every host of the store, masked."""
-    with stage.app.unit(ACTOR) as unit:
-        stage.told.evidence = diagnosis.request(unit, stage.told.case).id
+    """Evidence from every host of the store, masked; its collection began with the classification."""
+    with stage.app.database.reading() as session:
+        stage.told.evidence = diagnosis.collected(session, stage.told.case)[0].id
     stage.work(diagnosis.job_id(stage.told.evidence))
     stage.wait(lambda: _evidence(stage).state != "collecting", "the evidence")
     evidence = _evidence(stage)
