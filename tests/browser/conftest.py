@@ -105,11 +105,15 @@ class Visit:
 
     def wait_for(self, text: str) -> None:
         """Until the page shows the text."""
+        self.wait_until(lambda: text in self.text(), text)
+
+    def wait_until(self, condition: Callable[[], bool], what: str = "") -> None:
+        """Until it holds; an element that is being replaced just now is looked for again."""
+        from selenium.common.exceptions import NoSuchElementException, StaleElementReferenceException
         from selenium.webdriver.support.ui import WebDriverWait
 
-        WebDriverWait(self.browser, 30, ignored_exceptions=_moving()).until(
-            lambda _: text in self.text(), text
-        )
+        moving = [NoSuchElementException, StaleElementReferenceException]
+        WebDriverWait(self.browser, 30, ignored_exceptions=moving).until(lambda _: condition(), what)
 
     def complaints(self) -> list[str]:
         """What the console says: refused scripts, missing files, errors."""
@@ -122,12 +126,6 @@ class Visit:
             height = self.ask("document.documentElement.scrollHeight")
             self.browser.set_window_size(self.ask("window.innerWidth"), min(height + 150, 3000))
             self.browser.save_screenshot(str(Path(folder) / f"{name}.png"))
-
-
-def _moving() -> list[type[Exception]]:
-    from selenium.common.exceptions import StaleElementReferenceException
-
-    return [StaleElementReferenceException]
 
 
 @pytest.fixture(scope="session")
