@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -49,16 +48,16 @@ def address(filled: Any) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def launch() -> Iterator[Callable[..., Any]]:
+def launch(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Any]]:
     """Starts browsers, each with an empty profile of its own; all are ended with the session."""
     webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed: `make setup`")
     browser, driver = shutil.which("chromium"), shutil.which("chromedriver")
     if browser is None or driver is None:
         pytest.skip("no chromium on this machine: apt-get install chromium chromium-driver")
-    opened: list[tuple[Any, str]] = []
+    opened: list[Any] = []
 
     def start(*, javascript: bool = True) -> Any:
-        profile = tempfile.mkdtemp(prefix="garant-browser-")
+        profile = tmp_path_factory.mktemp("profile")
         options = webdriver.ChromeOptions()
         options.binary_location = browser
         for flag in (*_FLAGS, f"--user-data-dir={profile}"):
@@ -68,13 +67,12 @@ def launch() -> Iterator[Callable[..., Any]]:
             rule = {"profile.managed_default_content_settings.javascript": 2}
             options.add_experimental_option("prefs", rule)
         started = webdriver.Chrome(options=options, service=webdriver.ChromeService(driver))
-        opened.append((started, profile))
+        opened.append(started)
         return started
 
     yield start
-    for started, profile in opened:
+    for started in opened:
         started.quit()
-        shutil.rmtree(profile, ignore_errors=True)
 
 
 class Visit:
