@@ -16,7 +16,12 @@ from pipeline.clocks.document import CaseDocument, differences, read_cases, repl
 
 @click.group()
 def clocks() -> None:
-    """The tariff's clocks, derived from what happened."""
+    """The tariff's clocks, derived from what happened.
+
+    \b
+    Example:
+      garant clocks replay events.json
+    """
 
 
 @clocks.command()

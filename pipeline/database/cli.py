@@ -12,7 +12,12 @@ from pipeline.database import schema
 
 @click.group()
 def db() -> None:
-    """The database's schema."""
+    """The database's schema.
+
+    \b
+    Example:
+      garant db upgrade
+    """
 
 
 @db.command()

@@ -29,7 +29,11 @@ def defect() -> None:
 
 
 @defect.command("list")
-@click.option("--state", type=click.Choice(["recorded", "filed", "fixed", "closed", "reopened"]))
+@click.option(
+    "--state",
+    type=click.Choice(["recorded", "filed", "fixed", "closed", "reopened"]),
+    help="Only those in this state.",
+)
 @json_option
 @click.pass_obj
 def list_(home: Path, state: str | None, json_: bool) -> None:

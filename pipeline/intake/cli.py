@@ -106,7 +106,13 @@ def open_(
 @case.command("list")
 @click.option("--client", help="Only this client's.")
 @click.option("--store", help="Only this store's.")
-@click.option("--state", default="open", show_default=True, type=click.Choice(["open", "all", *rules.STATES]))
+@click.option(
+    "--state",
+    default="open",
+    show_default=True,
+    type=click.Choice(["open", "all", *rules.STATES]),
+    help="Only those in this state; open: not yet closed.",
+)
 @json_option
 @click.pass_obj
 def list_(home: Path, client: str | None, store: str | None, state: str, json_: bool) -> None:

@@ -57,7 +57,11 @@ def notices() -> None:
 @notices.command("list")
 @click.option("--client", help="Only this client's.")
 @click.option("--kind", type=click.Choice(kinds()), help="Only this kind.", metavar="KIND")
-@click.option("--state", type=click.Choice(["queued", "sent", "accepted", "bounced", "failed"]))
+@click.option(
+    "--state",
+    type=click.Choice(["queued", "sent", "accepted", "bounced", "failed"]),
+    help="Only those in this state.",
+)
 @json_option
 @click.pass_obj
 def list_(home: Path, client: str | None, kind: str | None, state: str | None, json_: bool) -> None:
@@ -125,7 +129,13 @@ def resend(home: Path, notice: str, json_: bool) -> None:
 
 @notices.command()
 @click.argument("kind", type=click.Choice(kinds()), metavar="KIND")
-@click.option("--language", type=click.Choice(LANGUAGES), default="ru", show_default=True)
+@click.option(
+    "--language",
+    type=click.Choice(LANGUAGES),
+    default="ru",
+    show_default=True,
+    help="As for a client with this language.",
+)
 @click.option("--zone", default="Europe/Moscow", show_default=True, help="Zone that times are told in.")
 @json_option
 def preview(kind: str, language: str, zone: str, json_: bool) -> None:
