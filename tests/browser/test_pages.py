@@ -53,6 +53,14 @@ def test_a_page_is_whole(visit: Any, path: str, language: str) -> None:
     assert visit.ask("document.documentElement.scrollWidth <= window.innerWidth")
 
 
+def test_a_long_word_in_a_history_is_broken(visit: Any) -> None:
+    """A key's fingerprint has no place to break but by chance; the page stays as narrow as a telephone."""
+    visit.open("/releases/10.4.3", width=500)
+    visit.ask("document.querySelectorAll('.history li > *').forEach(e => { e.textContent = 'W'.repeat(90) })")
+
+    assert visit.ask("document.documentElement.scrollWidth <= window.innerWidth")
+
+
 @pytest.mark.parametrize("path", ["/", "/cases", "/cases/G-000002", "/fleet/n-main"])
 def test_a_strangers_markup_is_shown_and_does_nothing(visit: Any, path: str) -> None:
     """Its brackets can be read; no script ran, no element came of it, also after the live part was sent."""
