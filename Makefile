@@ -19,7 +19,7 @@ demo: setup ## Play the whole story on this machine (about 4 minutes).
 
 test: setup ## Run all tests.
 	$(BIN)/lint-imports
-	$(BIN)/pytest
+	$(BIN)/pytest -n auto --maxprocesses 4 --dist loadscope --no-loadscope-reorder
 
 lint: setup ## ruff, mypy --strict, import-linter, ansible-lint.
 	$(BIN)/ruff check .

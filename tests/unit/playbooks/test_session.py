@@ -99,7 +99,7 @@ def test_unhealthy_version_is_rolled_back(host_of: Any, release_of: Any, desk: A
     """A new version that is not ready, dies, or has lost the goods is undone; the old one serves again."""
     host, release = host_of("server"), release_of("10.4.2.0", behaviour=behaviour)
 
-    result = desk.update(host, release, health_timeout=0.5)
+    result = desk.update(host, release, health_timeout=2.0)
 
     assert (result["state"], result["failed"]) == ("rolled-back", True), result["reason"]
     assert result["version_after"] == host.version() == host.linked() == "10.4.1.0"
@@ -110,10 +110,10 @@ def test_unhealthy_version_is_rolled_back(host_of: Any, release_of: Any, desk: A
 def test_final_outcome_needs_a_new_effect(host_of: Any, release_of: Any, desk: Any) -> None:
     """After a rollback the same effect id is only reported; a new one tries again."""
     host, bad = host_of("server"), release_of("10.4.2.0", behaviour="broken")
-    desk.update(host, bad, health_timeout=0.5)
+    desk.update(host, bad, health_timeout=2.0)
     told = host.starts_and_stops()
 
-    assert desk.update(host, bad, health_timeout=0.5)["state"] == "rolled-back"
+    assert desk.update(host, bad, health_timeout=2.0)["state"] == "rolled-back"
     assert host.starts_and_stops() == told
     assert desk.update(host, release_of("10.4.3.0"), effect_id="e2")["state"] == "done"
 
