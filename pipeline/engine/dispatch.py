@@ -13,7 +13,8 @@ from typing import Any, Protocol
 from pipeline.engine.port import Tick
 from pipeline.engine.tables import JobRow, WakeupRow
 from pipeline.engine.unit import UnitOfWork
-from pipeline.errors import ConflictError
+from pipeline.errors import ConflictError, GarantError
+from testbench.errors import TestbenchError
 
 log = logging.getLogger(__name__)
 
@@ -164,6 +165,11 @@ class Dispatcher:
                 return
             except LeaseLostError as cancelled:
                 self._hand_back(running, str(cancelled))
+                return
+            except (GarantError, TestbenchError) as refusal:
+                # Its message names the thing, its state and the next action; a stack would only hide that.
+                log.warning("job %s: %s", running.effect_id, refusal)
+                self._finish(running, error=str(refusal))
                 return
             except Exception as error:  # any failure of the handler is the job's, not the worker's
                 log.exception("job %s failed at attempt %d", running.effect_id, running.attempt)

@@ -17,7 +17,8 @@ from pipeline.engine.port import Tick
 from pipeline.engine.reaper import GRACE, ring_overdue
 from pipeline.engine.tables import JobRow, WakeupRow
 from pipeline.engine.unit import UnitOfWork
-from pipeline.errors import ConflictError
+from pipeline.errors import ConflictError, GarantError
+from testbench.errors import TestbenchError
 
 SECOND = timedelta(seconds=1)
 
@@ -189,6 +190,23 @@ def test_a_failing_job_is_tried_again_and_then_failed(rig: Rig, clock: Any) -> N
     assert attempts == [1, 2, 3]
     assert (rig.job().state, rig.job().error) == ("failed", "OSError: no route to host")
     assert calls == ["G-1"]
+
+
+@pytest.mark.parametrize("kind", [GarantError, TestbenchError])
+def test_a_refusal_is_told_in_its_own_words(
+    rig: Rig, caplog: pytest.LogCaptureFixture, kind: type[Exception]
+) -> None:
+    """What a job refuses with says what to do; neither a class's name nor a stack stands before it."""
+
+    def act(job: RunningJob) -> dict[str, Any]:
+        raise kind("no tag 'v9': see `git tag`")
+
+    rig.jobs["act"] = act
+    rig.start_job(max_attempts=1)
+    rig.run()
+
+    assert (rig.job().state, rig.job().error) == ("failed", "no tag 'v9': see `git tag`")
+    assert [(record.levelname, record.exc_info) for record in caplog.records] == [("WARNING", None)]
 
 
 def test_waiting_is_no_failure(rig: Rig, clock: Any) -> None:
