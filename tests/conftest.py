@@ -7,6 +7,7 @@ import json
 import os
 import pwd
 import shutil
+import signal
 import socket
 import subprocess
 import time
@@ -43,6 +44,17 @@ def no_abandoned_stores(tmp_path_factory: pytest.TempPathFactory) -> None:
             continue
         if record["state_dir"].startswith(temporary) and not psutil.pid_exists(record["made_by"]):
             down(Path(record["state_dir"]))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def ctrl_c_works() -> None:
+    """What the tests start can be interrupted.
+
+    A shell starts background jobs with SIGINT ignored, and children inherit that: tests that press Ctrl-C
+    would wait for a program that never hears it.
+    """
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @dataclass

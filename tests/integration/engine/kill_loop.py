@@ -148,7 +148,7 @@ def main() -> int:
     parser.add_argument("--kills", type=int, default=200)
     parser.add_argument("--things", type=int, default=40)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--patience", type=float, default=120.0)
+    parser.add_argument("--patience", type=float, default=600.0)
     options = parser.parse_args()
     dice = random.Random(options.seed)
 

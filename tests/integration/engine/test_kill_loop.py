@@ -15,7 +15,7 @@ KILLS = 200
 THINGS, STEPS = 40, 40
 
 
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1200)
 def test_two_hundred_kills(database: Database, tmp_path: Path) -> None:
     """Every step is taken once and every act stands in the world once, after 200 SIGKILLs of two workers."""
     url = database.url.render_as_string(hide_password=False)
