@@ -16,16 +16,21 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from testbench import progress, terminal
+from testbench import options, progress, terminal
 from testbench.api import Bench
 from testbench.bisection.service import Culprit
 from testbench.bundles.replaying import replay as replay_bundle
-from testbench.drivers.port import Limits
 from testbench.errors import TestbenchError, UsageError
+from testbench.options import Running
 from testbench.verdicts.rules import Verdict, Word
 
 #: Groups that live in other folders; imported when they are called.
-GROUPS = {"stores": "testbench.stores.cli", "reference": "testbench.reference.cli"}
+GROUPS = {
+    "stores": "testbench.stores.cli",
+    "reference": "testbench.reference.cli",
+    "slots": "testbench.slots.cli",
+    "builds": "testbench.products.cli",
+}
 #: Exit code of a shell's Ctrl-C.
 INTERRUPTED = 130
 
@@ -86,13 +91,6 @@ _product = click.option(
     help="product.yaml: where the versions are and how one is built.",
 )
 _json = click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout, nothing else.")
-_timeout = click.option(
-    "--timeout",
-    type=click.FloatRange(min=0, min_open=True),
-    default=Limits.seconds,
-    show_default=True,
-    help="Seconds that one run may take at most.",
-)
 
 
 @cli.command()
@@ -101,7 +99,8 @@ _timeout = click.option(
 @click.option("--version", required=True, help="Tag, commit or package version.")
 @click.option("--runs", type=click.IntRange(min=1), help="Run exactly so often (default: until it is clear).")
 @click.option("--signature", help="The failure looked for (default: the most frequent one).")
-@_timeout
+@options.against
+@options.running
 @_json
 def run(
     scenario: Path,
@@ -109,20 +108,23 @@ def run(
     version: str,
     runs: int | None,
     signature: str | None,
-    timeout: float,
+    against: str | None,
+    running: Running,
     as_json: bool,
 ) -> None:
     """Play SCENARIO on one version and give the verdict.
 
     Runs go on until it is clear: 2 failures in a row show a defect (then 20 runs give its rate), 22 good
-    runs exclude one that fails every eighth time or oftener.
+    runs exclude one that fails every eighth time or oftener. A command that was broken off (kill -9, power)
+    goes on with the runs that it had made when it is given again.
 
     \b
-    Example:
+    Examples:
       testbench run scenario/ --product product.yaml --version v1.4.0 --json
+      testbench run scenario/ --product product.yaml --version v1.4.0 --against v1.2.0 --benches 2
     """
-    with _bench(product_file, timeout) as bench:
-        verdict = bench.run(bench.load(scenario), version, runs=runs, signature=signature)
+    with _bench(product_file, running) as bench:
+        verdict = bench.run(bench.load(scenario), version, runs=runs, signature=signature, against=against)
     if as_json:
         _print_json({"version": version, **verdict.as_json()})
     else:
@@ -141,10 +143,17 @@ def run(
     type=click.Path(path_type=Path, file_okay=False),
     help="Folder for the small scenario; must be empty or not there yet.",
 )
-@_timeout
+@options.against
+@options.running
 @_json
 def minimise(
-    scenario: Path, product_file: Path, version: str, out: Path, timeout: float, as_json: bool
+    scenario: Path,
+    product_file: Path,
+    version: str,
+    out: Path,
+    against: str | None,
+    running: Running,
+    as_json: bool,
 ) -> None:
     """Make SCENARIO as small as it can be while it fails in the same way.
 
@@ -156,8 +165,8 @@ def minimise(
     """
     if out.exists() and any(out.iterdir()):
         raise UsageError(f"{out} is not empty; give another folder for the small scenario")
-    with _bench(product_file, timeout) as bench:
-        reduced = bench.minimise(bench.load(scenario), version)
+    with _bench(product_file, running) as bench:
+        reduced = bench.minimise(bench.load(scenario), version, against=against)
         out.mkdir(parents=True, exist_ok=True)
         bench.driver.write(reduced.scenario, out)
     if as_json:
@@ -188,7 +197,8 @@ def minimise(
     show_default=True,
     help="The first bad version, or (with the bad version older than the good one) the first fixed one.",
 )
-@_timeout
+@options.against
+@options.running
 @_json
 def bisect(
     scenario: Path,
@@ -196,7 +206,8 @@ def bisect(
     good: str | None,
     bad: str,
     find: str,
-    timeout: float,
+    against: str | None,
+    running: Running,
     as_json: bool,
 ) -> None:
     """Find the release and the commit that brought a defect, or its fix.
@@ -210,9 +221,13 @@ def bisect(
       testbench bisect scenario/ --product product.yaml --good v1.2.0 --bad v1.4.0
       testbench bisect scenario/ --product product.yaml --find fixed --bad v1.4.0 --good v1.6.0
     """
-    with _bench(product_file, timeout) as bench:
+    with _bench(product_file, running) as bench:
         culprit = bench.bisect(
-            bench.load(scenario), good=good, bad=bad, find="fixed" if find == "fixed" else "bad"
+            bench.load(scenario),
+            good=good,
+            bad=bad,
+            find="fixed" if find == "fixed" else "bad",
+            against=against,
         )
     if as_json:
         _print_json(culprit.as_json())
@@ -229,10 +244,10 @@ def bisect(
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="product.yaml to take instead of the bundle's own.",
 )
-@_timeout
+@options.limits
 @_json
 def replay(
-    bundle: Path, version: str | None, product_file: Path | None, timeout: float, as_json: bool
+    bundle: Path, version: str | None, product_file: Path | None, running: Running, as_json: bool
 ) -> None:
     """Play BUNDLE again, as `pytest BUNDLE` does: exit 0 where its defect is absent, 1 where it shows.
 
@@ -244,7 +259,7 @@ def replay(
     """
     with _progress() as draw:
         result = replay_bundle(
-            bundle, version=version, product=product_file, limits=Limits(seconds=timeout), progress=draw
+            bundle, version=version, product=product_file, limits=running.limits, progress=draw
         )
     if as_json:
         _print_json(result.as_json())
@@ -262,9 +277,16 @@ def _progress() -> Iterator[progress.Progress]:
 
 
 @contextlib.contextmanager
-def _bench(product_file: Path, timeout: float) -> Iterator[Bench]:
+def _bench(product_file: Path, running: Running) -> Iterator[Bench]:
     with _progress() as draw:
-        yield Bench.open(product_file, limits=Limits(seconds=timeout), progress=draw)
+        yield Bench.open(
+            product_file,
+            limits=running.limits,
+            progress=draw,
+            benches=running.benches,
+            fresh=running.fresh,
+            priority=running.priority,
+        )
 
 
 def _print_json(record: dict[str, Any]) -> None:

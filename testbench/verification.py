@@ -5,7 +5,7 @@ Source: DESIGN section 7, "Fixed means".
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -49,30 +49,36 @@ class Verification:
         }
 
 
+#: So many runs of one build, made at once where there are benches.
+Play = Callable[[int], Sequence[Outcome]]
+
+
 def verify(
-    play_old: Callable[[], Outcome],
-    play_new: Callable[[], Outcome],
+    play_old: Play,
+    play_new: Play,
     *,
     signature: str,
     rate: float,
     progress: Progress = silent,
+    benches: int = 1,
 ) -> Verification:
     """Compare the build that had the defect with a new one, in this session.
 
     Args:
-        play_old: one run on the build that showed the defect.
-        play_new: one run on the new build.
+        play_old: so many runs on the build that showed the defect.
+        play_new: so many runs on the new build.
         signature: the failure.
         rate: how often the old build failed (above 0, at most 1); .4 asks for 6 clean runs, .05 for 59.
+        benches: how many runs are asked for at once.
 
     Raises:
         ValueError: the rate is not above 0 and at most 1.
     """
     runs = max(LEAST_RUNS, statistics.runs_to_see(rate))
-    new_outcomes = _side(play_new, signature, runs, "new build", progress)
+    new_outcomes = _side(play_new, signature, runs, "new build", progress, benches)
     new = count(new_outcomes, signature)
     # The old side is played also when the new one failed: a report says what both did.
-    old_outcomes = _side(play_old, signature, runs, "old build", progress)
+    old_outcomes = _side(play_old, signature, runs, "old build", progress, benches)
     old = count(old_outcomes, signature)
     word, reason = _decide(new, old, runs)
     return Verification(
@@ -87,7 +93,7 @@ def verify(
 
 
 def _side(
-    play: Callable[[], Outcome], signature: str, runs: int, name: str, progress: Progress
+    play: Play, signature: str, runs: int, name: str, progress: Progress, benches: int
 ) -> list[Outcome]:
     """Run one side until it fails, or was clean ``runs`` times, or gives no answer."""
     outcomes: list[Outcome] = []
@@ -99,7 +105,9 @@ def _side(
         if any(outcome.kind is Kind.UNTESTABLE for outcome in outcomes):
             return outcomes
         progress(Step("verify", f"{name}: {counts.good} clean of {runs}", counts.good, runs))
-        outcomes.append(play().looking_for(signature))
+        # A build that cannot be tested shows that in its first run.
+        width = min(benches, runs - counts.good) if outcomes else 1
+        outcomes += [outcome.looking_for(signature) for outcome in play(width)]
 
 
 def _decide(new: Counts, old: Counts, runs: int) -> tuple[FixWord, str]:

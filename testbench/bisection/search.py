@@ -32,6 +32,8 @@ MOST_RUNS = 2000
 INFRA_TRIES = 3
 
 Ask = Callable[[int], Outcome]
+#: Several runs at once; outcomes in the order of the questions, which may name one candidate several times.
+AskAll = Callable[[Sequence[int]], Sequence[Outcome]]
 
 
 @dataclass
@@ -47,6 +49,9 @@ class Line:
     skipped: set[int] = field(default_factory=set)
     outcomes: dict[int, list[Outcome]] = field(default_factory=dict)
     runs: int = 0
+    #: How many runs may go on at once, and who makes them.
+    benches: int = 1
+    ask_all: AskAll | None = None
 
     def run(self, candidate: int) -> bool | None:
         """One run: True bad, False good, None untestable (it then is skipped from now on)."""
@@ -61,6 +66,9 @@ class Line:
                 f"bisection stopped: the bench failed {INFRA_TRIES} times in a row "
                 f"({outcome.stage}: {outcome.detail}); mend that and start again"
             )
+        return self._take(candidate, outcome)
+
+    def _take(self, candidate: int, outcome: Outcome) -> bool | None:
         self.outcomes.setdefault(candidate, []).append(outcome)
         if outcome.kind is not Kind.UNTESTABLE:
             self.runs += 1
@@ -80,8 +88,13 @@ class Line:
 
     def runs_until(self, candidate: int, runs: int) -> tuple[int, int]:
         """Run it until ``runs`` runs have told something (or it cannot be tested); bad runs and all."""
-        while self.counts(candidate)[1] < runs and self.run(candidate) is not None:
-            pass
+        while (missing := runs - self.counts(candidate)[1]) > 0 and candidate not in self.skipped:
+            if self.ask_all is not None and min(missing, self.benches) > 1 and candidate in self.outcomes:
+                for outcome in self.ask_all([candidate] * min(missing, self.benches)):
+                    if outcome.kind is not Kind.INFRA:
+                        self._take(candidate, outcome.looking_for(self.signature))
+            if self.counts(candidate)[1] < runs and self.run(candidate) is None:
+                break
         return self.counts(candidate)
 
 

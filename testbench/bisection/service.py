@@ -23,6 +23,8 @@ from testbench.progress import Progress, silent
 Find = Literal["bad", "fixed"]
 #: ``play(version)``: one run on that version; a build that fails is an untestable outcome.
 Play = Callable[[str], Outcome]
+#: Several runs at once, in the order of the versions.
+PlayAll = Callable[[Sequence[str]], Sequence[Outcome]]
 
 
 class WrongRangeError(TestbenchError):
@@ -79,16 +81,25 @@ class _Work:
     find: Find
     progress: Progress
     signature: str | None
+    benches: int = 1
+    play_all: PlayAll | None = None
     runs: int = 0
     skipped: list[str] = field(default_factory=list)
 
     def line(self, candidates: Sequence[Candidate]) -> Line:
+        return self.line_of([candidate.id for candidate in candidates], fixed=self.find == "fixed")
+
+    def line_of(self, ids: Sequence[str], *, fixed: bool = False) -> Line:
+        """A line of versions; ``fixed``: the defect disappears along it."""
+        play_all = self.play_all
         return Line(
-            len(candidates),
-            lambda index: self.play(candidates[index].id),
+            len(ids),
+            lambda index: self.play(ids[index]),
             self.signature,
-            self.find == "fixed",
+            fixed,
             self.progress,
+            benches=self.benches,
+            ask_all=None if play_all is None else lambda indices: play_all([ids[i] for i in indices]),
         )
 
     def done(self, line: Line, candidates: Sequence[Candidate]) -> None:
@@ -108,6 +119,8 @@ def bisect(
     rate: float | None = None,
     progress: Progress = silent,
     now: Callable[[], float] = time.monotonic,
+    benches: int = 1,
+    play_all: PlayAll | None = None,
 ) -> Culprit:
     """The release and commit that brought a defect (or, ``find="fixed"``, took it away).
 
@@ -120,6 +133,8 @@ def bisect(
         rate: the failure rate where it is known from earlier runs (above 0, at most 1); None measures it.
         progress: told after each run.
         now: a clock in seconds for ``seconds`` of the answer.
+        benches: how many runs may go on at once, with ``play_all``.
+        play_all: several runs at once.
 
     Raises:
         WrongRangeError: the versions were tested, and good is bad, bad is good, or they are unrelated.
@@ -128,7 +143,7 @@ def bisect(
     started = now()
     if rate is not None and not 0 < rate <= 1:
         raise UsageError(f"failure rate {rate} must be above 0 and at most 1")
-    work = _Work(source, play, find, progress, signature)
+    work = _Work(source, play, find, progress, signature, benches, play_all)
     bad_id = source.resolve(bad).id
     if good is not None:
         good_id = source.resolve(good).id
@@ -155,7 +170,7 @@ class _Ends:
     ) -> None:
         # A line of its own: here "after" is the failing end, whatever is looked for.
         ids = (good_id, bad_id)
-        self._line = Line(2, lambda end: work.play(ids[end]), work.signature, False, work.progress)
+        self._line = work.line_of(ids)
         line = self._line
         if rate is not None:
             line.runs_until(1, max(CERTAIN_CONFIRMATION, statistics.runs_to_see(rate)))
@@ -224,7 +239,7 @@ def _candidates(work: _Work, seen: _Ends, older: str, newer: str) -> list[Candid
         )
     if base != older:
         # Neither is the other's ancestor: the change is on newer's side only if the base is like older.
-        line = Line(1, lambda _: work.play(base), work.signature, False, work.progress)
+        line = work.line_of([base])
         shows = settle(line, 0, seen.rate, _runs_of_good(seen.rate))
         work.runs += line.runs
         if shows is not (work.find == "fixed"):
@@ -255,7 +270,7 @@ def _older_good(work: _Work, bad: str, bad_id: str, rate: float | None) -> tuple
     else:
         older = [name for name in versions if order(name) < order(bad_id)]
     if rate is None:
-        end = Line(1, lambda _: work.play(bad_id), work.signature, False, work.progress)
+        end = work.line_of([bad_id])
         rate = measure(end, 0)
         work.runs += end.runs
         if not rate:
@@ -263,7 +278,7 @@ def _older_good(work: _Work, bad: str, bad_id: str, rate: float | None) -> tuple
     step, position, tried = 1, len(older) - 1, list[str]()
     while position >= 0:
         name = older[position]
-        line = Line(1, lambda _, name=name: work.play(name), work.signature, False, work.progress)  # type: ignore[misc]
+        line = work.line_of([name])
         shows = settle(line, 0, rate, _runs_of_good(rate))
         work.runs += line.runs
         if shows is False:

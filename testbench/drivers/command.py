@@ -6,10 +6,11 @@ A scenario is a folder with scenario.yaml (issue B, "Files and answers")::
     timeout: 60                # seconds; a run that takes longer is bad with signature "timeout"
     env: {TZ: Europe/Moscow}
     minimise: {file: events.json, format: json-list}      # json-list | lines | json-object
+    against: 1.4.0             # a version taken to be right: what it prints is what is expected
 
 Each run works on a fresh copy of the folder, which is its working folder, in a clean environment; home and
 temporary files are in the run's workspace. ``{build}`` and ``{python}`` are those of the build,
-``{scenario}`` is the copy, ``{input}`` the candidate's file in it.
+``{scenario}`` is the copy, ``{input}`` the candidate's file in it; ``env`` may use them too.
 
 The signature is the exit code, and what stays the same between runs of the last line on stderr (numbers,
 quoted texts and paths are taken out). A program that knows better prints a line ``signature: TEXT``.
@@ -22,6 +23,7 @@ import json
 import os
 import re
 import shutil
+import signal
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -42,6 +44,18 @@ ABORT = 128
 #: A scenario with more than this is not a test case.
 MOST_BYTES = 512 * 1024**2
 _TAIL = 2000  # characters of output kept in the outcome
+#: Where a run's output is, in its workspace.
+OUT, ERR = "stdout.txt", "stderr.txt"
+#: More output than this is compared by its first part, in bytes.
+_COMPARED = 16 * 1024**2
+#: What differs between two runs that print the same: moments, durations, addresses.
+_NOISE = (
+    (re.compile(r"\b\d{4}-\d\d-\d\d[T ]\d\d:\d\d(?::\d\d(?:[.,]\d+)?)?(?:Z|[+-]\d\d:?\d\d)?"), "TIME"),
+    (re.compile(r"\b\d+(?:\.\d+)? ?(?:ms|us|ns|s|sec|seconds)\b"), "DURATION"),
+    (re.compile(r"\b0x[0-9a-fA-F]+\b"), "ADDRESS"),
+)
+#: What a program says when a limit of the bench stopped it.
+_OF_LIMITS = re.compile(r"MemoryError|[Cc]annot allocate memory|out of memory|bad_alloc|File too large|EFBIG")
 
 
 class _Minimise(BaseModel):
@@ -67,6 +81,8 @@ class _Description(BaseModel):
     env: dict[str, str] = Field(default_factory=dict)
     minimise: _Minimise | None = None
     title: str | None = None
+    #: The differential oracle: exit code and stdout (normalised) of this version are right.
+    against: Annotated[str, Field(min_length=1)] | None = None
 
     @field_validator("env", mode="before")
     @classmethod
@@ -139,6 +155,14 @@ class CommandScenario:
 
 
 @dataclass(frozen=True)
+class Printed:
+    """The observation of the differential oracle: how a program ended and what it printed, normalised."""
+
+    code: int
+    lines: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class _Parts:
     """The reducible view of a command scenario."""
 
@@ -175,8 +199,46 @@ class CommandDriver:
             return CommandScenario(folder, description)
         return CommandScenario(folder, description, _split(folder / minimise.file, minimise.format))
 
-    def play(self, build: Build, scenario: CommandScenario, workspace: Path, limits: Limits) -> Outcome:
-        """Run the program once."""
+    def play(
+        self,
+        build: Build,
+        scenario: CommandScenario,
+        workspace: Path,
+        limits: Limits,
+        right: Printed | None = None,
+    ) -> Outcome:
+        """Run the program once; with ``right``, what it prints is compared too."""
+        result = self._ended(build, scenario, workspace, limits)
+        if isinstance(result, Outcome):
+            return result
+        ended, seconds = result
+        places = [str(place) for place in (workspace, build.path, build.python)]
+        out, err = _tail(workspace / OUT), _tail(workspace / ERR)
+        outcome = judge(ended, out, err, places, seconds, scenario.size)
+        if outcome.is_bad and _OF_LIMITS.search(err):
+            outcome = replace(outcome, detail=f"{outcome.detail}\n{_limits_in_words(limits)}")
+        if right is None or not outcome.tells or ended.timed_out:
+            return outcome
+        return compare(_printed(ended, workspace, places), right, outcome)
+
+    def observe(
+        self, build: Build, scenario: CommandScenario, workspace: Path, limits: Limits
+    ) -> Printed | None:
+        """What the program prints and how it ends."""
+        result = self._ended(build, scenario, workspace, limits)
+        if isinstance(result, Outcome) or result[0].timed_out or not 0 <= result[0].code < UNTESTABLE:
+            return None
+        places = [str(place) for place in (workspace, build.path, build.python)]
+        return _printed(result[0], workspace, places)
+
+    def against(self, scenario: CommandScenario) -> str | None:
+        """``against`` of scenario.yaml."""
+        return scenario.description.against
+
+    def _ended(
+        self, build: Build, scenario: CommandScenario, workspace: Path, limits: Limits
+    ) -> tuple[Ended, float] | Outcome:
+        """How it ended, with its time limit in seconds; or why it could not be started."""
         copy = workspace / "scenario"
         try:
             input_ = scenario.write(copy)
@@ -186,28 +248,26 @@ class CommandDriver:
             return Outcome.infra("load", f"the workspace {workspace} cannot be filled: {problem}")
         words = {"{build}": build.path, "{scenario}": copy, "{python}": build.python, "{input}": input_}
         argv = [_fill(word, words) for word in scenario.description.run]
-        environment = _environment(build, scenario, workspace)
+        environment = _environment(build, scenario, workspace, words)
         # Found here, not by the shell: its exit code 127 would look like a failure of the product.
         program = str(copy / argv[0]) if "/" in argv[0] else argv[0]
         if shutil.which(program, path=environment["PATH"]) is None:
             return Outcome.untestable("start", f"{argv[0]} is not a program in this build or on the path")
         seconds = min(scenario.description.timeout or limits.seconds, limits.seconds)
-        out, err = workspace / "stdout.txt", workspace / "stderr.txt"
         try:
             ended = run_program(
                 argv,
                 folder=copy,
                 environment=environment,
-                stdout=out,
-                stderr=err,
+                stdout=workspace / OUT,
+                stderr=workspace / ERR,
                 seconds=seconds,
                 memory_bytes=limits.memory_bytes,
                 file_bytes=limits.file_bytes,
             )
         except OSError as problem:
             return Outcome.infra("start", f"{argv[0]} cannot be started: {problem}")
-        places = [str(place) for place in (workspace, build.path, build.python)]
-        return judge(ended, _tail(out), _tail(err), places, seconds, scenario.size)
+        return ended, seconds
 
     def reducible(self, scenario: CommandScenario) -> Reducible[CommandScenario] | None:
         """The elements of the file that ``minimise`` names."""
@@ -239,6 +299,15 @@ def judge(ended: Ended, out: str, err: str, places: Sequence[str], limit: float,
         return Outcome.good(said, seconds=ended.seconds, events=size)
     if ended.code == UNTESTABLE:
         return Outcome.untestable("play", said or "the program says so (exit 125)", seconds=ended.seconds)
+    if ended.code == -signal.SIGXFSZ:
+        return Outcome.bad(
+            "disk limit",
+            said,
+            expected="no file of the run is larger than its disk limit",
+            seen="the program was ended while it wrote a larger one",
+            seconds=ended.seconds,
+            events=size,
+        )
     if ended.code < 0 or ended.code >= ABORT:
         return Outcome.infra("play", f"aborted with exit {ended.code}: {said}", seconds=ended.seconds)
     last = next((line.strip() for line in reversed(said.splitlines()) if line.strip()), "")
@@ -249,6 +318,53 @@ def judge(ended: Ended, out: str, err: str, places: Sequence[str], limit: float,
         seen=f"exit code {ended.code}" + (f": {last}" if last else ""),
         seconds=ended.seconds,
         events=size,
+    )
+
+
+def compare(seen: Printed, right: Printed, outcome: Outcome) -> Outcome:
+    """The outcome when ``right`` is what should have been printed; the first difference is told.
+
+    A program that fails in the same way on both versions is good here: there is no difference.
+    """
+    if seen == right:
+        return Outcome.good(outcome.detail, seconds=outcome.seconds, events=outcome.events)
+    if seen.code != right.code:
+        signature_ = f"differs: exit {seen.code} for exit {right.code}"
+        expected, shown = f"exit code {right.code}", f"exit code {seen.code}"
+    else:
+        signature_ = "differs: output"
+        place = next(
+            (n for n, (one, other) in enumerate(zip(seen.lines, right.lines, strict=False)) if one != other),
+            min(len(seen.lines), len(right.lines)),
+        )
+        expected, shown = (
+            f"line {place + 1}: {lines[place][:300]}" if place < len(lines) else f"no line {place + 1}"
+            for lines in (right.lines, seen.lines)
+        )
+    return Outcome.bad(
+        signature_,
+        outcome.detail,
+        expected=expected,
+        seen=shown,
+        seconds=outcome.seconds,
+        events=outcome.events,
+    )
+
+
+def _printed(ended: Ended, workspace: Path, places: Sequence[str]) -> Printed:
+    with (workspace / OUT).open("rb") as raw:
+        text = raw.read(_COMPARED).decode("utf-8", "replace")
+    for place in places:
+        text = text.replace(place, "PATH")
+    for pattern, word in _NOISE:
+        text = pattern.sub(word, text)
+    return Printed(ended.code, tuple(line.rstrip() for line in text.splitlines()))
+
+
+def _limits_in_words(limits: Limits) -> str:
+    return (
+        f"(limits of the run: {limits.memory_bytes >> 20} MiB of memory, "
+        f"{limits.disk_bytes >> 20} MiB of disk, {limits.file_bytes >> 20} MiB a file)"
     )
 
 
@@ -274,7 +390,9 @@ def _fill(word: str, words: dict[str, Path | None]) -> str:
     return word
 
 
-def _environment(build: Build, scenario: CommandScenario, workspace: Path) -> dict[str, str]:
+def _environment(
+    build: Build, scenario: CommandScenario, workspace: Path, words: dict[str, Path | None]
+) -> dict[str, str]:
     path = [str(build.python.parent), "/usr/local/bin", "/usr/bin", "/bin"]
     return {
         "PATH": os.pathsep.join(path),
@@ -285,7 +403,7 @@ def _environment(build: Build, scenario: CommandScenario, workspace: Path) -> di
         # A build is shared by all runs: nothing may be written into it.
         "PYTHONDONTWRITEBYTECODE": "1",
         "PYTHONNOUSERSITE": "1",
-        **scenario.description.env,
+        **{name: _fill(value, words) for name, value in scenario.description.env.items()},
     }
 
 

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from testbench.outcomes import Outcome
 
@@ -39,8 +39,10 @@ class Limits:
 
     #: Wall time of the whole run in seconds; a scenario may ask for less, never for more.
     seconds: float = 120.0
-    #: Memory of each process in bytes.
+    #: Memory of all its processes together, and so of each, in bytes.
     memory_bytes: int = 2 * 1024**3
+    #: Everything in the run's workspace together, in bytes.
+    disk_bytes: int = 2 * 1024**3
     #: Size of any one file that the run writes, in bytes.
     file_bytes: int = 1024**3
 
@@ -109,14 +111,23 @@ class Driver(Protocol[S]):
                 allowed.
         """
 
-    def play(self, build: Build, scenario: S, workspace: Path, limits: Limits) -> Outcome:
+    def play(self, build: Build, scenario: S, workspace: Path, limits: Limits, right: Any = None) -> Outcome:
         """Play it once on ``build``; ``workspace`` is an empty folder of this run only.
+
+        ``right`` is what ``observe`` gave for the version that is taken to be right: what differs from it is
+        a failure too (the differential oracle). None: there is no such version.
 
         Never raises for what the product does: a failure of the product is ``bad``, a build that cannot be
         tested ``untestable``, a failure of the bench ``infra``. Ends every process that it started. ``bad``
         carries the signature, and what was expected and seen; the engine decides whether it is the failure
         looked for. What is worth keeping (logs, observations) is left in ``workspace``.
         """
+
+    def observe(self, build: Build, scenario: S, workspace: Path, limits: Limits) -> Any:
+        """Play it once without judging, for ``right``; None when the build cannot be played."""
+
+    def against(self, scenario: S) -> str | None:
+        """The version that the scenario itself takes to be right; None when it names none."""
 
     def reducible(self, scenario: S) -> Reducible[S] | None:
         """What may be left out of it, or None when it says nothing about that."""

@@ -24,6 +24,10 @@ PATIENCE = 3
 INFRA_TRIES = 3
 
 
+#: Several runs at once; outcomes in the order of the candidates, which may be there several times.
+TestAll = Callable[[Sequence[S]], Sequence[Outcome]]
+
+
 @dataclass(frozen=True, kw_only=True)
 class Reduced(Generic[S]):
     """A minimised scenario and what it cost."""
@@ -67,11 +71,15 @@ class _Asker(Generic[S]):
         signature: str,
         tries: int,
         progress: Progress,
+        benches: int,
+        test_all: TestAll[S] | None,
     ) -> None:
         self.reducible = reducible
         self.test = test
         self.signature = signature
         self.tries = tries
+        self.width = benches if test_all is not None else 1
+        self.test_all = test_all
         self.progress = progress
         self.memo: dict[str, bool] = {}
         self.calls = self.runs = self.events = 0
@@ -83,7 +91,10 @@ class _Asker(Generic[S]):
         if known is not None:
             return known
         self.calls += 1
-        answer = any(self.run(candidate, len(kept)).is_bad for _ in range(self.tries * patience))
+        answer, left = False, self.tries * patience
+        while left and not answer:
+            width = min(left, self.width)
+            answer, left = any(one.is_bad for one in self.several(candidate, len(kept), width)), left - width
         self.memo[candidate.digest] = answer
         if answer:
             self.smallest = min(self.smallest, len(kept))
@@ -91,6 +102,16 @@ class _Asker(Generic[S]):
             Step("minimise", f"{self.smallest} of {len(self.reducible.elements)} elements left", self.calls)
         )
         return answer
+
+    def several(self, candidate: S, size: int, width: int) -> list[Outcome]:
+        if self.test_all is None or width == 1:
+            return [self.run(candidate, size)]
+        self.runs += width
+        self.events += size * width
+        outcomes = self.test_all([candidate] * width)
+        told = [outcome for outcome in outcomes if outcome.kind is not Kind.INFRA]
+        again = [self.run(candidate, size) for _ in range(width - len(told))]
+        return [outcome.looking_for(self.signature) for outcome in told] + again
 
     def run(self, candidate: S, size: int) -> Outcome:
         for _ in range(INFRA_TRIES):
@@ -113,6 +134,8 @@ def minimise(
     rate: float = 1.0,
     verify: Callable[[S], Outcome] | None = None,
     progress: Progress = silent,
+    benches: int = 1,
+    test_all: TestAll[S] | None = None,
 ) -> Reduced[S]:
     """The fewest elements that still fail with ``signature``; no single one of them can be left out.
 
@@ -123,6 +146,8 @@ def minimise(
         rate: how often the whole scenario fails (above 0, at most 1); decides how often a candidate is tried.
         verify: one run on a fresh bench for the last check; ``test`` when not given.
         progress: told after each question.
+        benches: how many runs may go on at once.
+        test_all: makes several runs at once, one for each candidate; without it there is one bench.
 
     Raises:
         TestbenchError: the whole scenario does not fail like that, or the bench keeps failing.
@@ -130,7 +155,7 @@ def minimise(
     """
     elements = reducible.elements
     tries = statistics.runs_to_see(rate, CONFIDENCE)
-    asker = _Asker(reducible, test, signature, tries, progress)
+    asker = _Asker(reducible, test, signature, tries, progress, benches, test_all)
     everything = list(range(len(elements)))
     if not asker.fails(everything, PATIENCE):
         raise TestbenchError(

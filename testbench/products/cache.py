@@ -21,7 +21,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -176,22 +176,69 @@ class BuildCache:
 
     def _make_room(self) -> None:
         """Remove the least recently used builds until all together keep the limit."""
-        builds = []
-        for marker in (self.home / "builds").glob("*/build.json"):
-            record = _read(marker)
-            with contextlib.suppress(OSError):
-                builds.append((marker.stat().st_mtime, marker.parent, (record or {}).get("bytes", 0)))
-        total = sum(size for _, _, size in builds)
-        for _, entry, size in sorted(builds):
-            if total <= self.size_limit:
-                return
-            lock = FileLock(f"{entry}.lock", timeout=0)
-            with contextlib.suppress(TimeoutError), lock:
-                if not _users(entry):
-                    # The marker first: a kill in between leaves an incomplete build, not a broken one.
-                    (entry / "build.json").unlink(missing_ok=True)
-                    shutil.rmtree(entry, ignore_errors=True)
-                    total -= size
+        prune_builds(self.home, self.size_limit)
+
+
+@dataclass(frozen=True, kw_only=True)
+class KeptBuild:
+    """One build of the cache, for people."""
+
+    name: str
+    asked: str
+    #: The full commit id or the exact version.
+    id: str
+    bytes: int
+    #: Seconds since the epoch.
+    used_at: float
+    #: Process ids of those who use it now.
+    users: tuple[int, ...]
+    #: build or smoke, where that fails; such a version is not built again.
+    failed: str | None
+
+    def as_json(self) -> dict[str, Any]:
+        """A JSON object of it."""
+        return {**asdict(self), "users": list(self.users)}
+
+
+def list_builds(home: Path) -> list[KeptBuild]:
+    """All complete builds of a home, the least recently used first."""
+    found = []
+    for marker in (home / "builds").glob("*/build.json"):
+        record = _read(marker)
+        with contextlib.suppress(OSError):
+            found.append(
+                KeptBuild(
+                    name=marker.parent.name,
+                    asked=str((record or {}).get("asked", "")),
+                    id=str((record or {}).get("id", "")),
+                    bytes=int((record or {}).get("bytes", 0)),
+                    used_at=marker.stat().st_mtime,
+                    users=tuple(int(user.name.split("-")[0]) for user in _users(marker.parent)),
+                    failed=(record or {}).get("failed"),
+                )
+            )
+    return sorted(found, key=lambda build: (build.used_at, build.name))
+
+
+def prune_builds(home: Path, size_limit: int) -> list[KeptBuild]:
+    """Remove the least recently used builds until all together keep the limit (bytes); gives what went.
+
+    One that is in use, or being built, stays.
+    """
+    builds = list_builds(home)
+    total, gone = sum(build.bytes for build in builds), []
+    for build in builds:
+        if total <= size_limit and size_limit:
+            break
+        entry = home / "builds" / build.name
+        with contextlib.suppress(TimeoutError), FileLock(f"{entry}.lock", timeout=0):
+            if not _users(entry):
+                # The marker first: a kill in between leaves an incomplete build, not a broken one.
+                (entry / "build.json").unlink(missing_ok=True)
+                shutil.rmtree(entry, ignore_errors=True)
+                total -= build.bytes
+                gone.append(build)
+    return gone
 
 
 def _users(entry: Path) -> list[Path]:

@@ -106,5 +106,10 @@ def complaint(path: Path, problem: ValidationError) -> str:
     lines = []
     for error in problem.errors(include_url=False):
         field = ".".join(str(part) for part in error["loc"]) or "the file"
-        lines.append(f"{path}: {field}: {error['msg']}")
+        said = error["msg"].removeprefix("Value error, ")
+        if error["type"] == "extra_forbidden":
+            said += "; leave it out or correct its name"
+        elif error["type"] == "string_pattern_mismatch":
+            said += f", not {error['input']!r}"
+        lines.append(f"{path}: {field}: {said}")
     return "\n".join(lines)

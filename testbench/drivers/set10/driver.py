@@ -84,6 +84,11 @@ class SetDriver:
         result = self._observed(build, scenario, workspace, limits)
         return result if isinstance(result, Observations) else None
 
+    def against(self, scenario: Scenario) -> str | None:
+        """``oracle.differential.version`` of the scenario."""
+        differential_ = scenario.oracle.differential
+        return differential_.version if differential_ else None
+
     def _observed(
         self, build: Build, scenario: Scenario, workspace: Path, limits: Limits
     ) -> Observations | Outcome:

@@ -12,7 +12,7 @@ BAD, GOOD = Outcome.bad("x"), Outcome.good()
 
 def side(*outcomes):
     cycle = itertools.cycle(outcomes)
-    return lambda: next(cycle)
+    return lambda runs: [next(cycle) for _ in range(runs)]
 
 
 @pytest.mark.parametrize(

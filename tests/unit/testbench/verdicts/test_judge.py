@@ -1,6 +1,7 @@
 """Verdicts on synthetic runs."""
 
 import itertools
+import random
 
 import pytest
 
@@ -90,3 +91,30 @@ def test_zero_runs_are_refused():
     """A verdict on nothing is not given."""
     with pytest.raises(ValueError, match="1 or more"):
         judge(script(GOOD), runs=0)
+
+
+@pytest.mark.parametrize("benches", [2, 3, 5])
+@pytest.mark.parametrize("rate", [0.0, 0.3, 1.0])
+def test_several_benches_change_no_verdict(benches, rate):
+    """K runs at once: the verdict of the same runs one by one, with at most K - 1 runs more."""
+    dice = random.Random(7)
+    outcomes = [Outcome.bad("x") if dice.random() < rate else Outcome.good() for _ in range(200)]
+    made, widths = [], []
+
+    def together(attempts):
+        widths.append(len(attempts))
+        return [ask(attempt) for attempt in attempts]
+
+    def ask(attempt):
+        made.append(attempt)
+        return outcomes[attempt]
+
+    alone = judge(outcomes.__getitem__)
+    verdict = judge(ask, benches=benches, test_all=together)
+
+    assert verdict == alone
+    assert made == list(range(len(made)))
+    assert len(made) <= len(alone.outcomes) + benches - 1
+    assert max(widths) == benches
+    made.clear()
+    assert len(judge(ask, runs=7, benches=benches, test_all=together).outcomes) == 7 == len(made)

@@ -1,0 +1,1 @@
+"""Bench slots: how many runs go on at once on this machine, shared by all processes that use the bench."""
