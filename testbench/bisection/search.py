@@ -32,11 +32,17 @@ MOST_RUNS = 2000
 INFRA_TRIES = 3
 
 Ask = Callable[[int], Outcome]
+#: Several runs at once; outcomes in the order of the questions, which may name one candidate several times.
+AskAll = Callable[[Sequence[int]], Sequence[Outcome]]
 
 
 @dataclass
 class Line:
-    """A line of candidates under examination: what was asked, what was told, what cannot be tested."""
+    """A line of candidates under examination: what was asked, what was told, what cannot be tested.
+
+    With ``benches`` above 1 and ``ask_all`` a round asks so many questions at once; the answers are taken in
+    the order of the questions, so the same answers lead to the same search however long each run took.
+    """
 
     size: int
     ask: Ask
@@ -47,20 +53,68 @@ class Line:
     skipped: set[int] = field(default_factory=set)
     outcomes: dict[int, list[Outcome]] = field(default_factory=dict)
     runs: int = 0
+    #: How many runs may go on at once, and who makes them.
+    benches: int = 1
+    ask_all: AskAll | None = None
+    #: How often the search had to wait: one run, or several at once.
+    rounds: int = 0
+
+    def __post_init__(self) -> None:
+        if self.benches < 1:
+            raise ValueError(f"benches must be 1 or more, not {self.benches}")
+
+    @property
+    def width(self) -> int:
+        """How many questions one round asks."""
+        return self.benches if self.ask_all is not None else 1
 
     def run(self, candidate: int) -> bool | None:
         """One run: True bad, False good, None untestable (it then is skipped from now on)."""
-        if candidate in self.skipped:
-            return None
+        return self.run_all([candidate])[0]
+
+    def run_all(self, candidates: Sequence[int]) -> list[bool | None]:
+        """One run of each, ``width`` at a time; answers as ``run`` gives them, in the order of the questions.
+
+        Raises:
+            TestbenchError: the bench failed several times in a row for one of them.
+        """
+        answers: list[bool | None] = []
+        for start in range(0, len(candidates), self.width):
+            part = candidates[start : start + self.width]
+            asked = [candidate for candidate in part if candidate not in self.skipped]
+            told = iter(self._outcomes(asked))
+            # A candidate can be asked twice in a round, so what to skip was decided before the answers.
+            answers += [
+                self._take(candidate, next(told)) if candidate in asked else None for candidate in part
+            ]
+        return answers
+
+    def _outcomes(self, candidates: Sequence[int]) -> list[Outcome]:
+        """Runs that the bench itself did not spoil."""
+        outcomes: dict[int, Outcome] = {}
         for _ in range(INFRA_TRIES):
-            outcome = self.ask(candidate).looking_for(self.signature)
-            if outcome.kind is not Kind.INFRA:
+            open_ = [place for place in range(len(candidates)) if place not in outcomes]
+            if not open_:
                 break
-        else:
+            for place, outcome in zip(open_, self._round([candidates[p] for p in open_]), strict=True):
+                if outcome.kind is Kind.INFRA:
+                    failed = outcome
+                else:
+                    outcomes[place] = outcome.looking_for(self.signature)
+        if len(outcomes) < len(candidates):
             raise TestbenchError(
                 f"bisection stopped: the bench failed {INFRA_TRIES} times in a row "
-                f"({outcome.stage}: {outcome.detail}); mend that and start again"
+                f"({failed.stage}: {failed.detail}); mend that and start again"
             )
+        return [outcomes[place] for place in range(len(candidates))]
+
+    def _round(self, candidates: Sequence[int]) -> Sequence[Outcome]:
+        self.rounds += 1
+        if self.ask_all is None or len(candidates) == 1:
+            return [self.ask(candidate) for candidate in candidates]
+        return self.ask_all(candidates)
+
+    def _take(self, candidate: int, outcome: Outcome) -> bool | None:
         self.outcomes.setdefault(candidate, []).append(outcome)
         if outcome.kind is not Kind.UNTESTABLE:
             self.runs += 1
@@ -70,6 +124,7 @@ class Line:
             if not any(seen.candidate == candidate for seen in self.observations):
                 self.skipped.add(candidate)
             return None
+        self.skipped.discard(candidate)
         self.observations.append(Observation(candidate, outcome.is_bad))
         return outcome.is_bad
 
@@ -80,8 +135,9 @@ class Line:
 
     def runs_until(self, candidate: int, runs: int) -> tuple[int, int]:
         """Run it until ``runs`` runs have told something (or it cannot be tested); bad runs and all."""
-        while self.counts(candidate)[1] < runs and self.run(candidate) is not None:
-            pass
+        while (missing := runs - self.counts(candidate)[1]) > 0:
+            if None in self.run_all([candidate] * min(missing, self.width)):
+                break
         return self.counts(candidate)
 
 
@@ -115,7 +171,11 @@ def measure(line: Line, candidate: int) -> float:
             decision is statistics.Decision.SHOWN and runs >= statistics.RUNS_FOR_RATE
         ):
             break
-        if line.run(candidate) is None:
+        if decision is statistics.Decision.SHOWN:
+            missing = statistics.RUNS_FOR_RATE - runs
+        else:
+            missing = statistics.runs_to_decision(bad, runs - bad)
+        if None in line.run_all([candidate] * min(missing, line.width)):
             break
         bad, runs = line.counts(candidate)
     return bad / runs if runs else 0.0
@@ -166,6 +226,8 @@ def _less_than_certain(line: Line) -> float:
 
 def _binary(line: Line, low: int, high: int, allowed: Collection[int]) -> tuple[int, int, bool]:
     """Halve the range, one run a candidate; the last value tells that runs contradict each other."""
+    if line.width > 1:
+        return _many_ary(line, low, high, allowed)
     while True:
         for candidate in rules.middle_out(low, high):
             if candidate not in allowed or candidate in line.skipped:
@@ -186,6 +248,37 @@ def _binary(line: Line, low: int, high: int, allowed: Collection[int]) -> tuple[
             return low, high, False
 
 
+def _many_ary(line: Line, low: int, high: int, allowed: Collection[int]) -> tuple[int, int, bool]:
+    """Cut the range into ``width`` + 1 parts at once; as ``_binary`` otherwise."""
+    while True:
+        narrowed = _narrowed(line, low, high, allowed)
+        if narrowed is None:
+            return low, high, True
+        low, high = narrowed
+        pool = [candidate for candidate in range(low + 1, high) if candidate in allowed]
+        order = [pool[place] for place in rules.spread(len(pool), line.width)]
+        questions = [candidate for candidate in order if candidate not in line.skipped][: line.width]
+        if not questions:
+            return low, high, False
+        line.run_all(questions)
+
+
+def _narrowed(line: Line, low: int, high: int, allowed: Collection[int]) -> tuple[int, int] | None:
+    """The range that all runs inside of it leave; None when they contradict each other."""
+    before, after = low, high
+    for candidate in {seen.candidate for seen in line.observations if low < seen.candidate < high}:
+        if candidate not in allowed:
+            continue
+        bad, runs = line.counts(candidate)
+        if 0 < bad < runs:
+            return None
+        if (bad > 0) != line.fixed:
+            after = min(after, candidate)
+        else:
+            before = max(before, candidate)
+    return (before, after) if before < after else None
+
+
 def _bayes(line: Line, rate: float, stages: Sequence[Collection[int]]) -> tuple[int, int]:
     rates = Rates.of(rate, fixed=line.fixed)
     group = range(1, line.size)
@@ -196,10 +289,10 @@ def _bayes(line: Line, rate: float, stages: Sequence[Collection[int]]) -> tuple[
             group, chance = rules.likeliest_group(chances, allowed)
             if chance >= rules.SETTLED:
                 break
-            candidate = rules.best_question(chances, allowed, rates)
-            if candidate is None:
+            questions = rules.best_questions(chances, allowed, rates, line.width)
+            if not questions:
                 break
-            line.run(candidate)
+            line.run_all(questions)
     return group.start - 1, group.stop - 1
 
 
@@ -209,6 +302,8 @@ def confirm(line: Line, parent: int, culprit: int, rate: float) -> bool:
     At least n(rate) runs of the clean side; a false alarm among them does not end it, but asks for more.
     """
     failing, clean = (parent, culprit) if line.fixed else (culprit, parent)
+    if line.width > 1:
+        _ask_both(line, failing, clean, rate)
     if settle(line, failing, rate, CERTAIN_CONFIRMATION) is not True:
         return False
     bad, told = line.counts(failing)
@@ -222,16 +317,29 @@ def confirm(line: Line, parent: int, culprit: int, rate: float) -> bool:
     return healthy
 
 
+def _ask_both(line: Line, failing: int, clean: int, rate: float) -> None:
+    """Make the runs that both sides need in any case, together: one side alone would leave benches idle."""
+    least = {failing: CERTAIN_CONFIRMATION, clean: max(CERTAIN_CLEAN, statistics.runs_to_see(rate))}
+    line.run_all([c for c, runs in least.items() for _ in range(runs - line.counts(c)[1])])
+
+
 def settle(line: Line, candidate: int, rate: float, least: int) -> bool | None:
     """Run a candidate until it fails at ``rate`` (True) or is healthy (False); None when it stays unclear."""
     rate = min(rate, rules.MOST_CERTAIN)
+    silent = False
     while True:
         bad, told = line.counts(candidate)
         decision = statistics.sequential_test(bad, told - bad, p1=rate, alpha=DOUBT, beta=DOUBT)
         if told >= least and decision is not statistics.Decision.UNDECIDED:
             return decision is statistics.Decision.SHOWN
-        if told >= MOST_RUNS_OF_ONE or line.run(candidate) is None:
+        if told >= MOST_RUNS_OF_ONE or silent:
             return None
+        missing = least - told
+        if decision is statistics.Decision.UNDECIDED:
+            missing = max(
+                missing, statistics.runs_to_decision(bad, told - bad, p1=rate, alpha=DOUBT, beta=DOUBT)
+            )
+        silent = None in line.run_all([candidate] * min(missing, line.width))
 
 
 def _confidence(line: Line, low: int, high: int, rate: float) -> float:

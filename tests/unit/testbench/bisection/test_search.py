@@ -1,5 +1,7 @@
 """Bisection on synthetic lines."""
 
+import itertools
+import math
 import random
 import statistics
 
@@ -13,8 +15,8 @@ from testbench.errors import TestbenchError
 from testbench.outcomes import Outcome
 
 
-def line_of(size, change, *, rate=1.0, alarms=0.0, broken=(), fixed=False, seed=0):
-    """A line whose change came with candidate ``change``."""
+def line_of(size, change, *, rate=1.0, alarms=0.0, broken=(), fixed=False, seed=0, benches=1):
+    """A line whose change came with candidate ``change``; with several benches each answers for itself."""
     dice = random.Random(f"runs {seed}")
 
     def ask(candidate):
@@ -23,7 +25,11 @@ def line_of(size, change, *, rate=1.0, alarms=0.0, broken=(), fixed=False, seed=
         has = (candidate >= change) != fixed
         return Outcome.bad("x") if dice.random() < (rate if has else alarms) else Outcome.good()
 
-    return Line(size, ask, "x", fixed)
+    def ask_all(candidates):
+        assert 1 < len(candidates) <= benches
+        return [ask(candidate) for candidate in candidates]
+
+    return Line(size, ask, "x", fixed, benches=benches, ask_all=ask_all if benches > 1 else None)
 
 
 @st.composite
@@ -35,12 +41,12 @@ def lines(draw):
     return size, change, broken, draw(st.booleans())
 
 
-@given(lines())
-@settings(deadline=None, max_examples=200)
-def test_certain_change_is_found_or_bounded_by_what_cannot_be_tested(case):
+@given(lines(), st.sampled_from([1, 2, 3, 7]))
+@settings(deadline=None, max_examples=300)
+def test_certain_change_is_found_or_bounded_by_what_cannot_be_tested(case, benches):
     """The answer holds the change; it is a name exactly when the change and its parent are testable."""
     size, change, broken, fixed = case
-    line = line_of(size, change, broken=broken, fixed=fixed)
+    line = line_of(size, change, broken=broken, fixed=fixed, benches=benches)
     found = search(line, 1.0)
 
     assert found.low < change <= found.high
@@ -66,6 +72,69 @@ def test_price_over_512_commits(rate, alarms, goal):
 
     assert right >= 59
     assert statistics.median(runs) <= goal
+
+
+@pytest.mark.parametrize(
+    ("rate", "alarms", "benches", "goal"),
+    [(1.0, 0.0, 3, 7), (0.5, 0.01, 3, 17), (0.2, 0.01, 3, 50), (1.0, 0.0, 8, 5)],
+)
+def test_several_benches_wait_less(rate, alarms, benches, goal):
+    """With three benches a certain change of 512 is named in 7 rounds, a flaky one in a third of its runs."""
+    right, rounds = 0, []
+    for seed in range(30):
+        change = random.Random(seed).randrange(1, 512)
+        line = line_of(512, change, rate=rate, alarms=alarms, seed=seed, benches=benches)
+        found = search(line, rate)
+        right += found.named and found.high == change
+        rounds.append(line.rounds)
+
+    assert right >= 29
+    assert statistics.median(rounds) <= goal
+
+
+def test_benches_without_somebody_who_runs_them_at_once_change_nothing():
+    """``benches`` alone (no ``ask_all``) is the serial search: same questions, a round for each."""
+    serial, alone = line_of(300, 123, broken={150, 151}), line_of(300, 123, broken={150, 151})
+    alone.benches = 4
+
+    assert search(serial, 1.0) == search(alone, 1.0)
+    assert list(serial.outcomes) == list(alone.outcomes)
+    assert alone.rounds == sum(map(len, alone.outcomes.values()))
+
+
+def test_bench_that_fails_for_one_of_a_round_is_asked_for_that_one_again():
+    """Infra tells nothing about the candidate: it is asked again, its neighbours' answers are kept."""
+    line = line_of(64, 20, benches=3)
+    ask_all, asked = line.ask_all, []
+
+    def failing_once(candidates):
+        asked.append(list(candidates))
+        answers = list(ask_all(candidates))
+        return [Outcome.infra("load", "no space"), *answers[1:]] if len(asked) == 1 else answers
+
+    line.ask_all = failing_once
+    found = search(line, 1.0)
+
+    assert (found.high, found.named) == (20, True)
+    assert line.skipped == set()
+    assert [line.counts(candidate)[1] for candidate in asked[0]] == [1, 1, 1]
+
+
+def test_bench_that_keeps_failing_for_one_of_a_round_ends_the_search():
+    """The reason is told, whatever the other benches of the round answered."""
+    line = line_of(64, 20, benches=3)
+    line.ask = lambda _: Outcome.infra("build", "no space")
+    ask_all = line.ask_all
+    line.ask_all = lambda candidates: [Outcome.infra("build", "no space"), *ask_all(candidates)[1:]]
+
+    with pytest.raises(TestbenchError, match="no space"):
+        search(line, 1.0)
+
+
+def test_no_benches_are_refused():
+    """A number of benches that cannot be is a mistake of the caller."""
+    with pytest.raises(ValueError, match="benches"):
+        Line(2, lambda _: Outcome.good(), benches=0)
 
 
 def test_failure_that_was_called_certain_but_is_not_is_found_all_the_same():
@@ -129,6 +198,62 @@ def test_posterior_is_a_distribution_that_follows_the_runs():
     assert sum(chances) == pytest.approx(1)
     assert chances[0] == 0
     assert max(range(10), key=chances.__getitem__) == 5
+
+
+@given(st.integers(0, 60), st.integers(1, 9))
+def test_spread_names_every_place_once(size, count):
+    """The first ones cut the line into parts that differ by little; the others follow."""
+    order = rules.spread(size, count)
+    cuts = [-1, *sorted(order[:count]), size]
+    parts = [right - left for left, right in itertools.pairwise(cuts)]
+
+    assert sorted(order) == list(range(size))
+    assert size < count or max(parts) - min(parts) <= 1
+
+
+@given(
+    st.lists(st.floats(0.001, 1), min_size=2, max_size=8),
+    st.sampled_from([0.2, 0.5, 0.9, 0.99]),
+    st.integers(2, 3),
+)
+@settings(deadline=None)
+def test_questions_of_a_round_tell_nearly_as_much_as_the_best_set(weights, rate, count):
+    """Brute force over all sets of questions: the chosen ones tell at least 9/10 of the best ones' bits."""
+    chances = [0.0, *(weight / sum(weights) for weight in weights)]
+    rates = rules.Rates.of(rate, fixed=False)
+    allowed = range(1, len(chances) - 1) if len(chances) > 2 else range(1, 2)
+
+    def bits(questions):
+        return _entropy(_told(chances, questions, rates)) - sum(
+            chance * sum(_entropy([p, 1 - p]) for p in _fails(candidate, questions, rates))
+            for candidate, chance in enumerate(chances)
+        )
+
+    chosen = rules.best_questions(chances, allowed, rates, count)
+    best = max(bits(q) for q in itertools.combinations_with_replacement(allowed, count))
+
+    assert bits(chosen) >= 0.9 * best if chosen else best < 1e-5
+
+
+def _fails(candidate, questions, rates):
+    return [rates.after if candidate <= question else rates.before for question in questions]
+
+
+def _told(chances, questions, rates):
+    """How probable each combination of answers is."""
+    told = []
+    for bad in itertools.product([True, False], repeat=len(questions)):
+        each = (
+            chance
+            * math.prod(p if b else 1 - p for b, p in zip(bad, _fails(c, questions, rates), strict=True))
+            for c, chance in enumerate(chances)
+        )
+        told.append(sum(each))
+    return told
+
+
+def _entropy(chances):
+    return sum(-chance * math.log2(chance) for chance in chances if chance > 0)
 
 
 @given(st.integers(0, 50), st.integers(2, 60))
