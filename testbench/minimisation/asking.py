@@ -25,7 +25,7 @@ from testbench.statistics import Decision
 #: A candidate that fails only sometimes is tried until it would have shown with this confidence.
 CONFIDENCE = 0.99
 #: Accepted probability that a candidate which does not fail stands its trial. There are dozens of trials.
-DOUBT = 0.001
+DOUBT = 0.0003
 #: A trial that has not decided by then is lost.
 MOST_RUNS = 200
 #: A failure is never taken for rarer or more certain than this: a false alarm would weigh as much.
