@@ -47,6 +47,30 @@ def sequential_test(
     return Decision.UNDECIDED
 
 
+def runs_to_decision(
+    bad: int,
+    good: int,
+    *,
+    p0: float = HEALTHY_RATE,
+    p1: float = DEFECT_RATE,
+    alpha: float = ERROR,
+    beta: float = ERROR,
+) -> int:
+    """The fewest further runs with which ``sequential_test`` can decide; so many may be made at once.
+
+    0 when it has decided.
+    """
+
+    def decided(more_bad: int, more_good: int) -> bool:
+        counts = (bad + more_bad, good + more_good)
+        return sequential_test(*counts, p0=p0, p1=p1, alpha=alpha, beta=beta) is not Decision.UNDECIDED
+
+    runs = 0
+    while not decided(runs, 0) and not decided(0, runs):
+        runs += 1
+    return runs
+
+
 def wilson_interval(bad: int, runs: int, z: float = Z95) -> tuple[float, float]:
     """The Wilson score interval of a rate (95 % by default); (0, 1) when nothing was run.
 

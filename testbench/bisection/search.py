@@ -15,9 +15,10 @@ from testbench.progress import Progress, Step, silent
 #: Runs of the bad end that decide whether the failure is certain or flaky.
 RUNS_TO_CALL_CERTAIN = 5
 #: Runs of the failing and of the clean side when a certain failure is confirmed. The clean side takes more:
-#: a failure that only looked certain would pass two runs of the real culprit as "clean" too easily.
+#: the defect may have been rarer in old commits, and what only made it frequent is not the culprit. 12 clean
+#: runs exclude a rate of .22; with 4, at .2 before and .9 after, every second name was a wrong one.
 CERTAIN_CONFIRMATION = 2
-CERTAIN_CLEAN = 4
+CERTAIN_CLEAN = 12
 #: Accepted probability of a wrong confirmation, for each of the two sides.
 DOUBT = 0.01
 #: A failure that is not certain after all is taken for no more frequent than this.
@@ -25,6 +26,8 @@ FREQUENT = 0.9
 #: A culprit that fails more rarely than this cannot be confirmed with a sensible number of runs.
 LOWEST_RATE = 0.05
 MOST_RUNS_OF_ONE = 120
+#: So many failures of one candidate are no false alarm any more.
+REPEATED = 2
 #: How often a name that was not confirmed may send the search back.
 ROUNDS = 4
 #: No search asks more often than this.
@@ -38,7 +41,11 @@ AskAll = Callable[[Sequence[int]], Sequence[Outcome]]
 
 @dataclass
 class Line:
-    """A line of candidates under examination: what was asked, what was told, what cannot be tested."""
+    """A line of candidates under examination: what was asked, what was told, what cannot be tested.
+
+    With ``benches`` above 1 and ``ask_all`` a round asks so many questions at once; the answers are taken in
+    the order of the questions, so the same answers lead to the same search however long each run took.
+    """
 
     size: int
     ask: Ask
@@ -52,21 +59,63 @@ class Line:
     #: How many runs may go on at once, and who makes them.
     benches: int = 1
     ask_all: AskAll | None = None
+    #: How often the search had to wait: one run, or several at once.
+    rounds: int = 0
+
+    def __post_init__(self) -> None:
+        if self.benches < 1:
+            raise ValueError(f"benches must be 1 or more, not {self.benches}")
+
+    @property
+    def width(self) -> int:
+        """How many questions one round asks."""
+        return self.benches if self.ask_all is not None else 1
 
     def run(self, candidate: int) -> bool | None:
         """One run: True bad, False good, None untestable (it then is skipped from now on)."""
-        if candidate in self.skipped:
-            return None
+        return self.run_all([candidate])[0]
+
+    def run_all(self, candidates: Sequence[int]) -> list[bool | None]:
+        """One run of each, ``width`` at a time; answers as ``run`` gives them, in the order of the questions.
+
+        Raises:
+            TestbenchError: the bench failed several times in a row for one of them.
+        """
+        answers: list[bool | None] = []
+        for start in range(0, len(candidates), self.width):
+            part = candidates[start : start + self.width]
+            asked = [candidate for candidate in part if candidate not in self.skipped]
+            told = iter(self._outcomes(asked))
+            # A candidate can be asked twice in a round, so what to skip was decided before the answers.
+            answers += [
+                self._take(candidate, next(told)) if candidate in asked else None for candidate in part
+            ]
+        return answers
+
+    def _outcomes(self, candidates: Sequence[int]) -> list[Outcome]:
+        """Runs that the bench itself did not spoil."""
+        outcomes: dict[int, Outcome] = {}
         for _ in range(INFRA_TRIES):
-            outcome = self.ask(candidate).looking_for(self.signature)
-            if outcome.kind is not Kind.INFRA:
+            open_ = [place for place in range(len(candidates)) if place not in outcomes]
+            if not open_:
                 break
-        else:
+            for place, outcome in zip(open_, self._round([candidates[p] for p in open_]), strict=True):
+                if outcome.kind is Kind.INFRA:
+                    failed = outcome
+                else:
+                    outcomes[place] = outcome.looking_for(self.signature)
+        if len(outcomes) < len(candidates):
             raise TestbenchError(
                 f"bisection stopped: the bench failed {INFRA_TRIES} times in a row "
-                f"({outcome.stage}: {outcome.detail}); mend that and start again"
+                f"({failed.stage}: {failed.detail}); mend that and start again"
             )
-        return self._take(candidate, outcome)
+        return [outcomes[place] for place in range(len(candidates))]
+
+    def _round(self, candidates: Sequence[int]) -> Sequence[Outcome]:
+        self.rounds += 1
+        if self.ask_all is None or len(candidates) == 1:
+            return [self.ask(candidate) for candidate in candidates]
+        return self.ask_all(candidates)
 
     def _take(self, candidate: int, outcome: Outcome) -> bool | None:
         self.outcomes.setdefault(candidate, []).append(outcome)
@@ -78,6 +127,7 @@ class Line:
             if not any(seen.candidate == candidate for seen in self.observations):
                 self.skipped.add(candidate)
             return None
+        self.skipped.discard(candidate)
         self.observations.append(Observation(candidate, outcome.is_bad))
         return outcome.is_bad
 
@@ -88,12 +138,8 @@ class Line:
 
     def runs_until(self, candidate: int, runs: int) -> tuple[int, int]:
         """Run it until ``runs`` runs have told something (or it cannot be tested); bad runs and all."""
-        while (missing := runs - self.counts(candidate)[1]) > 0 and candidate not in self.skipped:
-            if self.ask_all is not None and min(missing, self.benches) > 1 and candidate in self.outcomes:
-                for outcome in self.ask_all([candidate] * min(missing, self.benches)):
-                    if outcome.kind is not Kind.INFRA:
-                        self._take(candidate, outcome.looking_for(self.signature))
-            if self.counts(candidate)[1] < runs and self.run(candidate) is None:
+        while (missing := runs - self.counts(candidate)[1]) > 0:
+            if None in self.run_all([candidate] * min(missing, self.width)):
                 break
         return self.counts(candidate)
 
@@ -128,7 +174,11 @@ def measure(line: Line, candidate: int) -> float:
             decision is statistics.Decision.SHOWN and runs >= statistics.RUNS_FOR_RATE
         ):
             break
-        if line.run(candidate) is None:
+        if decision is statistics.Decision.SHOWN:
+            missing = statistics.RUNS_FOR_RATE - runs
+        else:
+            missing = statistics.runs_to_decision(bad, runs - bad)
+        if None in line.run_all([candidate] * min(missing, line.width)):
             break
         bad, runs = line.counts(candidate)
     return bad / runs if runs else 0.0
@@ -166,7 +216,23 @@ def search(line: Line, rate: float, first: Collection[int] = ()) -> Found:
             )
         if certain:
             certain, rate = False, _less_than_certain(line)
-    return _range(line, low, high, rate, "it was not confirmed against its parent")
+        rate = _lowered(line, (low, high), rate)
+    # The name that was refused is not the answer: all that the runs leave probable is.
+    chances = rules.posterior(line.size, line.observations, Rates.of(rate, fixed=line.fixed))
+    remaining = rules.credible(chances, rules.NAMED)
+    return _range(
+        line, remaining.start - 1, remaining.stop - 1, rate, "it was not confirmed against its parent"
+    )
+
+
+def _lowered(line: Line, sides: Collection[int], rate: float) -> float:
+    """The rate to go on with when a name was refused: the defect may be rarer there than at the end.
+
+    The search takes it for the rate everywhere, which is safe: a failure tells nearly as much at a lower
+    rate, only a good run tells less. One failure alone may be a false alarm.
+    """
+    counts = [line.counts(side) for side in sides]
+    return max(LOWEST_RATE, min([rate, *(bad / runs for bad, runs in counts if bad >= REPEATED)]))
 
 
 def _less_than_certain(line: Line) -> float:
@@ -179,6 +245,8 @@ def _less_than_certain(line: Line) -> float:
 
 def _binary(line: Line, low: int, high: int, allowed: Collection[int]) -> tuple[int, int, bool]:
     """Halve the range, one run a candidate; the last value tells that runs contradict each other."""
+    if line.width > 1:
+        return _many_ary(line, low, high, allowed)
     while True:
         for candidate in rules.middle_out(low, high):
             if candidate not in allowed or candidate in line.skipped:
@@ -199,6 +267,37 @@ def _binary(line: Line, low: int, high: int, allowed: Collection[int]) -> tuple[
             return low, high, False
 
 
+def _many_ary(line: Line, low: int, high: int, allowed: Collection[int]) -> tuple[int, int, bool]:
+    """Cut the range into ``width`` + 1 parts at once; as ``_binary`` otherwise."""
+    while True:
+        narrowed = _narrowed(line, low, high, allowed)
+        if narrowed is None:
+            return low, high, True
+        low, high = narrowed
+        pool = [candidate for candidate in range(low + 1, high) if candidate in allowed]
+        order = [pool[place] for place in rules.spread(len(pool), line.width)]
+        questions = [candidate for candidate in order if candidate not in line.skipped][: line.width]
+        if not questions:
+            return low, high, False
+        line.run_all(questions)
+
+
+def _narrowed(line: Line, low: int, high: int, allowed: Collection[int]) -> tuple[int, int] | None:
+    """The range that all runs inside of it leave; None when they contradict each other."""
+    before, after = low, high
+    for candidate in {seen.candidate for seen in line.observations if low < seen.candidate < high}:
+        if candidate not in allowed:
+            continue
+        bad, runs = line.counts(candidate)
+        if 0 < bad < runs:
+            return None
+        if (bad > 0) != line.fixed:
+            after = min(after, candidate)
+        else:
+            before = max(before, candidate)
+    return (before, after) if before < after else None
+
+
 def _bayes(line: Line, rate: float, stages: Sequence[Collection[int]]) -> tuple[int, int]:
     rates = Rates.of(rate, fixed=line.fixed)
     group = range(1, line.size)
@@ -209,10 +308,10 @@ def _bayes(line: Line, rate: float, stages: Sequence[Collection[int]]) -> tuple[
             group, chance = rules.likeliest_group(chances, allowed)
             if chance >= rules.SETTLED:
                 break
-            candidate = rules.best_question(chances, allowed, rates)
-            if candidate is None:
+            questions = rules.best_questions(chances, allowed, rates, line.width)
+            if not questions:
                 break
-            line.run(candidate)
+            line.run_all(questions)
     return group.start - 1, group.stop - 1
 
 
@@ -222,6 +321,8 @@ def confirm(line: Line, parent: int, culprit: int, rate: float) -> bool:
     At least n(rate) runs of the clean side; a false alarm among them does not end it, but asks for more.
     """
     failing, clean = (parent, culprit) if line.fixed else (culprit, parent)
+    if line.width > 1:
+        _ask_both(line, failing, clean, max(CERTAIN_CLEAN, statistics.runs_to_see(rate)))
     if settle(line, failing, rate, CERTAIN_CONFIRMATION) is not True:
         return False
     bad, told = line.counts(failing)
@@ -235,16 +336,29 @@ def confirm(line: Line, parent: int, culprit: int, rate: float) -> bool:
     return healthy
 
 
+def _ask_both(line: Line, failing: int, clean: int, needed: int) -> None:
+    """Make the runs that both sides need in any case, together: one side alone would leave benches idle."""
+    least = {failing: CERTAIN_CONFIRMATION, clean: needed}
+    line.run_all([c for c, runs in least.items() for _ in range(runs - line.counts(c)[1])])
+
+
 def settle(line: Line, candidate: int, rate: float, least: int) -> bool | None:
     """Run a candidate until it fails at ``rate`` (True) or is healthy (False); None when it stays unclear."""
     rate = min(rate, rules.MOST_CERTAIN)
+    silent = False
     while True:
         bad, told = line.counts(candidate)
         decision = statistics.sequential_test(bad, told - bad, p1=rate, alpha=DOUBT, beta=DOUBT)
         if told >= least and decision is not statistics.Decision.UNDECIDED:
             return decision is statistics.Decision.SHOWN
-        if told >= MOST_RUNS_OF_ONE or line.run(candidate) is None:
+        if told >= MOST_RUNS_OF_ONE or silent:
             return None
+        missing = least - told
+        if decision is statistics.Decision.UNDECIDED:
+            missing = max(
+                missing, statistics.runs_to_decision(bad, told - bad, p1=rate, alpha=DOUBT, beta=DOUBT)
+            )
+        silent = None in line.run_all([candidate] * min(missing, line.width))
 
 
 def _confidence(line: Line, low: int, high: int, rate: float) -> float:

@@ -7,25 +7,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Generic
 
-from testbench import statistics
 from testbench.drivers.port import Element, Layer, Reducible, S
 from testbench.errors import TestbenchError
-from testbench.minimisation import slices
-from testbench.outcomes import Kind, Outcome
-from testbench.progress import Progress, Step, silent
+from testbench.minimisation import ahead, slices
+from testbench.minimisation.asking import Asker, RefutedError, TestAll
+from testbench.outcomes import Outcome
+from testbench.progress import Progress, silent
 
-#: A candidate that fails only sometimes is tried until it would have shown with this confidence.
-CONFIDENCE = 0.99
 #: The whole scenario is known to fail, so it gets so many times more tries before it is called good.
 PATIENCE = 3
-#: The bench may fail so often in a row before the work is given up.
-INFRA_TRIES = 3
-
-
-#: Several runs at once; outcomes in the order of the candidates, which may be there several times.
-TestAll = Callable[[Sequence[S]], Sequence[Outcome]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,6 +37,8 @@ class Reduced(Generic[S]):
     oracle_calls: int
     runs: int
     events_replayed: int
+    #: How often the search had to wait: for one run, or for several at once.
+    rounds: int
     #: Whether the result showed the failure again at the end, outside of the search.
     verified: bool
 
@@ -56,74 +51,10 @@ class Reduced(Generic[S]):
             "oracle_calls": self.oracle_calls,
             "runs": self.runs,
             "events_replayed": self.events_replayed,
+            "rounds": self.rounds,
             "signature": self.signature,
             "verified": self.verified,
         }
-
-
-class _Asker(Generic[S]):
-    """Turns "does it still fail with these elements?" into runs; never asks the same content twice."""
-
-    def __init__(
-        self,
-        reducible: Reducible[S],
-        test: Callable[[S], Outcome],
-        signature: str,
-        tries: int,
-        progress: Progress,
-        benches: int,
-        test_all: TestAll[S] | None,
-    ) -> None:
-        self.reducible = reducible
-        self.test = test
-        self.signature = signature
-        self.tries = tries
-        self.width = benches if test_all is not None else 1
-        self.test_all = test_all
-        self.progress = progress
-        self.memo: dict[str, bool] = {}
-        self.calls = self.runs = self.events = 0
-        self.smallest = len(reducible.elements)
-
-    def fails(self, kept: Sequence[int], patience: int = 1) -> bool:
-        candidate = self.reducible.keep(kept)
-        known = self.memo.get(candidate.digest)
-        if known is not None:
-            return known
-        self.calls += 1
-        answer, left = False, self.tries * patience
-        while left and not answer:
-            width = min(left, self.width)
-            answer, left = any(one.is_bad for one in self.several(candidate, len(kept), width)), left - width
-        self.memo[candidate.digest] = answer
-        if answer:
-            self.smallest = min(self.smallest, len(kept))
-        self.progress(
-            Step("minimise", f"{self.smallest} of {len(self.reducible.elements)} elements left", self.calls)
-        )
-        return answer
-
-    def several(self, candidate: S, size: int, width: int) -> list[Outcome]:
-        if self.test_all is None or width == 1:
-            return [self.run(candidate, size)]
-        self.runs += width
-        self.events += size * width
-        outcomes = self.test_all([candidate] * width)
-        told = [outcome for outcome in outcomes if outcome.kind is not Kind.INFRA]
-        again = [self.run(candidate, size) for _ in range(width - len(told))]
-        return [outcome.looking_for(self.signature) for outcome in told] + again
-
-    def run(self, candidate: S, size: int) -> Outcome:
-        for _ in range(INFRA_TRIES):
-            self.runs += 1
-            self.events += size
-            outcome = self.test(candidate).looking_for(self.signature)
-            if outcome.kind is not Kind.INFRA:
-                return outcome
-        raise TestbenchError(
-            f"minimisation stopped: the bench failed {INFRA_TRIES} times in a row "
-            f"({outcome.stage}: {outcome.detail}); mend that and start again"
-        )
 
 
 def minimise(
@@ -146,29 +77,32 @@ def minimise(
         rate: how often the whole scenario fails (above 0, at most 1); decides how often a candidate is tried.
         verify: one run on a fresh bench for the last check; ``test`` when not given.
         progress: told after each question.
-        benches: how many runs may go on at once.
+        benches: how many runs may go on at once. A certain failure's next questions are then guessed and
+            asked ahead; a flaky one's tries are made together.
         test_all: makes several runs at once, one for each candidate; without it there is one bench.
 
     Raises:
         TestbenchError: the whole scenario does not fail like that, or the bench keeps failing.
-        ValueError: the rate is not above 0 and at most 1.
+        ValueError: the rate is not above 0 and at most 1, or benches is below 1.
     """
+    if not 0 < rate <= 1:
+        raise ValueError(f"failure rate {rate} must be above 0 and at most 1")
+    if benches < 1:
+        raise ValueError(f"benches must be 1 or more, not {benches}")
     elements = reducible.elements
-    tries = statistics.runs_to_see(rate, CONFIDENCE)
-    asker = _Asker(reducible, test, signature, tries, progress, benches, test_all)
-    everything = list(range(len(elements)))
-    if not asker.fails(everything, PATIENCE):
+    asker = Asker(reducible, test, signature, rate, benches=benches, test_all=test_all, progress=progress)
+    if not asker.whole_fails(PATIENCE):
         raise TestbenchError(
             f"nothing to minimise: it did not fail with {signature!r} in {asker.runs} run(s) of the whole; "
             "run it again for a verdict (testbench run) and give its rate"
         )
-    kept = everything
-    for layer in Layer:
-        for depth in range(_depth(elements, layer)):
-            kept = _drop_units(elements, kept, layer, depth, asker.fails)
-        own = [index for index in kept if elements[index].layer is layer]
-        kept = _drop(kept, own, asker.fails)
-    kept = slices.one_minimal(kept, asker.fails)
+    while True:
+        try:
+            kept = _searched(elements, asker)
+            asker.prove()
+            break
+        except RefutedError:
+            continue
     result = reducible.keep(kept)
     return Reduced(
         scenario=result,
@@ -180,8 +114,30 @@ def minimise(
         oracle_calls=asker.calls,
         runs=asker.runs,
         events_replayed=asker.events,
-        verified=_verify(result, verify or test, signature, tries * PATIENCE, certain=rate == 1),
+        rounds=asker.rounds,
+        verified=_verify(result, verify or test, signature, asker.tries * PATIENCE, certain=asker.certain),
     )
+
+
+def _searched(elements: Sequence[Element], asker: Asker[S]) -> list[int]:
+    kept = list(range(len(elements)))
+    for layer in Layer:
+        for depth in range(_depth(elements, layer)):
+            kept = _drop_units(elements, kept, layer, depth, asker)
+        own = [index for index in kept if elements[index].layer is layer]
+        kept = _drop(kept, own, asker)
+    return _asked(partial(slices.one_minimal, kept), list, asker)
+
+
+def _asked(
+    search: ahead.Search, kept_with: Callable[[Sequence[int]], list[int]], asker: Asker[S]
+) -> list[int]:
+    """The result of a search over atoms; ``kept_with`` gives the elements that stay with some of them."""
+    if asker.certain and asker.width > 1:
+        return ahead.run(
+            search, lambda questions: asker.all_fail([kept_with(q) for q in questions]), asker.width
+        )
+    return search(lambda atoms: asker.fails(kept_with(atoms)))
 
 
 def _depth(elements: Sequence[Element], layer: Layer) -> int:
@@ -190,7 +146,7 @@ def _depth(elements: Sequence[Element], layer: Layer) -> int:
 
 
 def _drop_units(
-    elements: Sequence[Element], kept: Sequence[int], layer: Layer, depth: int, fails: slices.Fails
+    elements: Sequence[Element], kept: Sequence[int], layer: Layer, depth: int, asker: Asker[S]
 ) -> list[int]:
     """Leave out whole units of one nesting depth."""
     units: dict[str, list[int]] = {}
@@ -208,15 +164,17 @@ def _drop_units(
     def kept_with(chosen: Sequence[int]) -> list[int]:
         return sorted(others | {index for unit in chosen for index in members[unit]})
 
-    chosen = slices.reduce(range(len(members)), lambda units_: fails(kept_with(units_)))
-    return kept_with(chosen)
+    return kept_with(_asked(partial(slices.reduce, range(len(members))), kept_with, asker))
 
 
-def _drop(kept: Sequence[int], own: Sequence[int], fails: slices.Fails) -> list[int]:
+def _drop(kept: Sequence[int], own: Sequence[int], asker: Asker[S]) -> list[int]:
     """Leave out single elements of ``own``; the others of ``kept`` stay."""
     others = set(kept) - set(own)
-    chosen = slices.reduce(own, lambda atoms: fails(sorted(others | set(atoms))))
-    return sorted(others | set(chosen))
+
+    def kept_with(atoms: Sequence[int]) -> list[int]:
+        return sorted(others | set(atoms))
+
+    return kept_with(_asked(partial(slices.reduce, own), kept_with, asker))
 
 
 def _layers(elements: Sequence[Element], kept: Sequence[int]) -> dict[str, tuple[int, int]]:

@@ -5,6 +5,7 @@ import pytest
 from testbench.statistics import (
     Decision,
     excluded_rate,
+    runs_to_decision,
     runs_to_see,
     sequential_test,
     wilson_interval,
@@ -42,6 +43,14 @@ def test_runs_to_see_refuses_impossible_rates(rate):
 def test_sequential_test_decides_when_the_design_says(bad, good, decision):
     """Two failures in a row show a defect, 22 good runs reject one."""
     assert sequential_test(bad, good) is decision
+
+
+@pytest.mark.parametrize(
+    ("bad", "good", "runs"), [(0, 0, 2), (1, 0, 1), (2, 0, 0), (0, 21, 1), (0, 10, 3), (0, 22, 0)]
+)
+def test_so_many_runs_may_be_made_at_once(bad, good, runs):
+    """Fewer than this cannot decide, whatever they show."""
+    assert runs_to_decision(bad, good) == runs
 
 
 @pytest.mark.parametrize(

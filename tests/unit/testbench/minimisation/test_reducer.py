@@ -1,7 +1,9 @@
 """The minimiser on synthetic problems."""
 
+import itertools
 import random
 import statistics
+from collections import Counter
 from dataclasses import dataclass
 
 import pytest
@@ -10,7 +12,7 @@ from hypothesis import strategies as st
 
 from testbench.drivers.port import Element, Layer
 from testbench.errors import TestbenchError
-from testbench.minimisation import slices
+from testbench.minimisation import ahead, slices
 from testbench.minimisation.reducer import minimise
 from testbench.outcomes import Outcome
 
@@ -34,12 +36,13 @@ class Subset:
 class Problem:
     """N elements; fails while all of ``needed`` are there (and, where given, ``extra`` holds)."""
 
-    def __init__(self, elements, needed, extra=lambda kept: True, rate=1.0, seed=0):
+    def __init__(self, elements, needed, extra=lambda kept: True, rate=1.0, seed=0, alarms=0.0):
         self.elements = [Element(str(i), "") for i in range(elements)] if type(elements) is int else elements
         self.needed = set(needed)
         self.extra = extra
         self.rate = rate
         self.random = random.Random(seed)
+        self.alarms = alarms
         self.asked = []
 
     def keep(self, indices):
@@ -50,9 +53,12 @@ class Problem:
 
     def __call__(self, candidate):
         self.asked.append(candidate.digest)
-        if self.fails(candidate.kept) and self.random.random() < self.rate:
-            return Outcome.bad("x")
-        return Outcome.good()
+        chance = self.rate if self.fails(candidate.kept) else self.alarms
+        return Outcome.bad("x") if self.random.random() < chance else Outcome.good()
+
+    def all(self, candidates):
+        """Several benches: a run of each."""
+        return [self(candidate) for candidate in candidates]
 
 
 @given(st.integers(1, 120).flatmap(lambda n: st.tuples(st.just(n), st.sets(st.integers(0, n - 1)))))
@@ -95,10 +101,10 @@ def test_nothing_is_asked_twice(case):
 
 @pytest.mark.parametrize(
     ("size", "needed", "calls", "events"),
-    [(1000, 3, 40, 6000), (1000, 10, 108, 27000), (10000, 3, 54, 66000)],
+    [(1000, 3, 40, 6000), (1000, 10, 102, 23500), (10000, 3, 54, 66000)],
 )
 def test_price_of_a_search(size, needed, calls, events):
-    """Median over seeds: at most the goal of issue B for 3 of 1,000, and DESIGN's figure for 10 of 1,000."""
+    """Median over seeds: at most issue B's goal for 3 of 1,000, less than DESIGN's figure for 10."""
     costs = []
     for seed in range(40):
         problem = Problem(size, random.Random(seed).sample(range(size), needed))
@@ -131,6 +137,130 @@ def test_whole_units_go_first():
     assert set(result.kept) == {7013, 7014, 20_100}
     assert result.layers == {"events": (20_000, 2), "data": (300, 1)}
     assert result.oracle_calls < 60
+
+
+@given(st.data(), st.integers(1, 6))
+@settings(deadline=None, max_examples=150)
+def test_whatever_fails_the_result_fails_and_is_one_minimal(data, size):
+    """Brute force: any set of failing subsets at all, others crash, cannot be tested or are good."""
+    kinds = st.sampled_from(
+        [Outcome.bad("x"), Outcome.bad("crash"), Outcome.untestable("load"), Outcome.good()]
+    )
+    subsets = [c for n in range(size + 1) for c in itertools.combinations(range(size), n)]
+    shown = {subset: data.draw(kinds) for subset in subsets} | {tuple(range(size)): Outcome.bad("x")}
+    benches = data.draw(st.integers(1, 3))
+
+    def test(candidate):
+        return shown[candidate.kept]
+
+    result = minimise(
+        Problem(size, ()),
+        test,
+        signature="x",
+        benches=benches,
+        test_all=lambda candidates: [test(candidate) for candidate in candidates],
+    )
+    smaller = itertools.combinations(result.kept, len(result.kept) - 1) if result.kept else ()
+
+    assert shown[result.kept].signature == "x"
+    assert not any(shown[subset].signature == "x" for subset in smaller)
+
+
+@given(
+    st.integers(1, 80).flatmap(lambda n: st.tuples(st.just(n), st.sets(st.integers(0, n - 1)))),
+    st.integers(2, 5),
+)
+@settings(deadline=None, max_examples=80)
+def test_several_benches_find_the_same_in_fewer_rounds(case, benches):
+    """Asking ahead changes when a question is asked, never the answer; no round is too large."""
+    size, needed = case
+    alone, together = Problem(size, needed), Problem(size, needed)
+    rounds = []
+
+    def test_all(candidates):
+        rounds.append(len(candidates))
+        return together.all(candidates)
+
+    one = minimise(alone, alone, signature="x")
+    several = minimise(together, together, signature="x", benches=benches, test_all=test_all)
+
+    assert several.kept == one.kept
+    assert several.rounds <= one.rounds == one.runs
+    assert all(1 < asked <= benches for asked in rounds)
+    assert len(together.asked) == several.runs + 2  # the last check is played twice
+
+
+def test_tries_of_a_flaky_candidate_are_made_together():
+    """Three benches need less than half of the rounds, and find the same elements."""
+    alone, together = (Problem(300, {7, 150, 290}, rate=0.6, seed=3) for _ in range(2))
+    one = minimise(alone, alone, signature="x", rate=0.6)
+    several = minimise(together, together, signature="x", rate=0.6, benches=3, test_all=together.all)
+
+    assert set(several.kept) == set(one.kept) == {7, 150, 290}
+    assert several.rounds < one.rounds / 2
+
+
+@pytest.mark.parametrize("rate", [0.6, 0.2])
+def test_false_alarms_do_not_lead_flaky_minimisation_astray(rate):
+    """One good run in a hundred fails too; 19 of 20 results are exactly right all the same."""
+    right = 0
+    for seed in range(40):
+        needed = set(random.Random(seed).sample(range(200), 3))
+        problem = Problem(200, needed, rate=rate, seed=seed, alarms=0.01)
+        right += set(minimise(problem, problem, signature="x", rate=rate).kept) == needed
+
+    assert right >= 38
+
+
+def test_flaky_candidate_that_cannot_be_tested_is_not_tried_again():
+    """What cannot be tested once cannot be tested at all: one run, not 21."""
+    runs = Counter()
+
+    def test(candidate):
+        runs[candidate.kept] += 1
+        return Outcome.bad("x") if {1, 2} <= set(candidate.kept) else Outcome.untestable("load")
+
+    result = minimise(Problem(4, ()), test, signature="x", rate=0.2)
+
+    assert result.kept == (1, 2)
+    assert {count for kept, count in runs.items() if not {1, 2} <= set(kept)} == {1}
+
+
+def test_bench_that_fails_for_one_of_a_round_plays_that_one_again():
+    """Infra says nothing about the candidate; the other answers of the round are kept."""
+    problem = Problem(50, {3, 40})
+    spoiled = []
+
+    def test_all(candidates):
+        if not spoiled:
+            spoiled.extend(candidates[:1])
+            return [Outcome.infra("load", "no space"), *problem.all(candidates[1:])]
+        return problem.all(candidates)
+
+    assert minimise(problem, problem, signature="x", benches=3, test_all=test_all).kept == (3, 40)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "name"), [({"rate": 0}, "rate"), ({"rate": 1.2}, "rate"), ({"benches": 0}, "benches")]
+)
+def test_impossible_numbers_are_refused_before_anything_is_played(wrong, name):
+    """A rate or a number of benches that cannot be is a mistake of the caller."""
+    problem = Problem(5, {2})
+    with pytest.raises(ValueError, match=name):
+        minimise(problem, problem, signature="x", **wrong)
+
+    assert problem.asked == []
+
+
+def test_questions_ahead_are_what_the_search_will_ask():
+    """The first is the next question; the others follow it, the likelier answer first."""
+
+    def search(fails):
+        return [1] if fails([1]) else [2] if fails([2]) else [3]
+
+    assert ahead.upcoming(search, {}, 3) == [(1,), (2,)]
+    assert ahead.upcoming(search, {(1,): True}, 3) == []
+    assert ahead.run(search, lambda questions: [question == (2,) for question in questions], 2) == [2]
 
 
 @pytest.mark.parametrize("seed", range(8))
