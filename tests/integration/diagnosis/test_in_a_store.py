@@ -20,7 +20,7 @@ import yaml
 from pipeline.application import Garant
 from pipeline.defects import queries
 from pipeline.demo import plan, shops
-from pipeline.diagnosis.collector import Collected, collect
+from pipeline.diagnosis.collector import Collected, How, collect
 from pipeline.diagnosis.wire import Limits
 from pipeline.engine.tables import JobRow
 from pipeline.fleet.tables import HostRow
@@ -74,14 +74,8 @@ class Shop:
     def collected(
         self, hosts: list[HostRow] | None = None, *, seconds: float = 3600, limits: Limits | None = None
     ) -> dict[str, Collected]:
-        found = collect(
-            hosts or self.hosts(),
-            identity=self.identity,
-            python="/usr/bin/python3",
-            seconds=seconds,
-            limits=limits,
-            connect_s=3,
-        )
+        how = How(since_s=seconds, limits=limits or Limits(), connect_s=3)
+        found = collect(hosts or self.hosts(), how, identity=self.identity)
         return {result.host: result for result in found}
 
 
@@ -170,7 +164,7 @@ def test_a_host_that_hangs_is_given_up(shop: Shop) -> None:
     """Its kernel answers, nothing else does."""
     shop.stores.freeze(SECOND)
     try:
-        found = shop.collected(limits=Limits(silence_s=2, whole_s=10))
+        found = shop.collected(limits=Limits(silence_s=2, whole_s=10, patience_s=0))
     finally:
         shop.stores.thaw(SECOND)
 

@@ -17,27 +17,56 @@ from typing import Any
 
 import pytest
 
-from pipeline.diagnosis import remote
+from pipeline.diagnosis import remote, windows
 from pipeline.diagnosis.recipe import Item
 
 #: 2026-01-01T00:00:00Z
 WINDOW = 1_767_225_600.0
+END = WINDOW + 86400 * 90
+
+
+def order(*items: Item, seconds: float = 86400.0, **changes: Any) -> bytes:
+    """What the program is given on its stdin after its own text."""
+    asked = {
+        "items": [item.as_json() for item in items], "since_s": seconds, "until_s": 0, "now": None,
+        "share": 1.0, "compress": [], "limit_s": 60, "have": [], "resume": {},
+    }  # fmt: skip
+    return json.dumps({**asked, **changes}).encode()
+
+
+def program() -> bytes:
+    """Both of its files, as they are sent."""
+    return b"\n".join(Path(module.__file__).read_bytes() for module in (windows, remote))
+
+
+def ran(stdin: bytes, **options: Any) -> subprocess.CompletedProcess[bytes]:
+    code = f"import sys; exec(compile(sys.stdin.buffer.read({len(program())}), 'collect', 'exec'))"
+    return subprocess.run(
+        [sys.executable, "-I", "-c", code],
+        input=program() + stdin,
+        capture_output=True,
+        check=True,
+        **options,
+    )
+
+
+def opened(data: bytes) -> tuple[dict[str, bytes], list[dict[str, str]], dict[str, dict[str, str]]]:
+    """Files, what is missing, and the header of each file."""
+    with tarfile.open(fileobj=io.BytesIO(data), mode="r|") as archive:
+        files, headers = {}, {}
+        for member in archive:
+            files[member.name] = archive.extractfile(member).read()  # type: ignore[union-attr]
+            headers[member.name] = {k.removeprefix("GARANT."): v for k, v in member.pax_headers.items()}
+    missing: list[dict[str, str]] = json.loads(files.pop("missing.json"))
+    return files, missing, headers
 
 
 def sent(*items: Item, seconds: float = 86400.0) -> tuple[dict[str, bytes], list[dict[str, str]]]:
-    """What the program sends for these items: files, and what is missing."""
-    order = json.dumps({"items": [item.as_json() for item in items], "seconds": seconds})
-    done = subprocess.run(
-        [sys.executable, "-I", "-", order],
-        input=Path(remote.__file__).read_bytes(),
-        capture_output=True,
-        check=True,
-        env={"http_proxy": "http://127.0.0.1:9"},
-    )
-    with tarfile.open(fileobj=io.BytesIO(done.stdout), mode="r|") as archive:
-        files = {member.name: archive.extractfile(member).read() for member in archive}  # type: ignore[union-attr]
-    missing: list[dict[str, str]] = json.loads(files.pop("missing.json"))
-    return files, missing
+    """What the program sends for these items: files, and what is missing or left out."""
+    done = ran(order(*items, seconds=seconds), env={"http_proxy": "http://127.0.0.1:9"})
+    files, missing, headers = opened(done.stdout)
+    left = [{"what": name, "reason": header["left"]} for name, header in headers.items() if "left" in header]
+    return files, missing + left
 
 
 def line(day: int, kind: str = "receipt.close") -> bytes:
@@ -135,9 +164,7 @@ def test_the_end_of_a_large_log_is_sent_and_that_is_said(tmp_path: Path) -> None
     )
 
     assert files["set.log"] == b"".join(b"line %04d\n" % number for number in range(990, 1000))
-    assert missing == [
-        {"what": "the beginning of set.log", "reason": "of 10000 bytes the last 105 were taken"}
-    ]
+    assert missing == [{"what": "set.log", "reason": "of 10000 bytes the last 105 were taken"}]
 
 
 def test_a_journal_begins_with_the_shift_that_is_open_when_the_window_begins() -> None:
@@ -146,11 +173,11 @@ def test_a_journal_begins_with_the_shift_that_is_open_when_the_window_begins() -
     since = WINDOW + 86400 * 4
     of_window = line(2, "shift.open") + line(3) + line(6)
 
-    assert remote.from_window(older + of_window, since) == (of_window, True)
-    assert remote.from_window(older + line(6), since) == (line(6), True)
-    assert remote.from_window(line(6), since) == (line(6), False)
-    assert remote.from_window(older, since) == (b"", True)
-    assert remote.from_window(older + line(2, "shift.open"), since) == (line(2, "shift.open"), True)
+    assert windows.journal_window(older + of_window, since, END) == (of_window, True)
+    assert windows.journal_window(older + line(6), since, END) == (line(6), True)
+    assert windows.journal_window(line(6), since, END) == (line(6), False)
+    assert windows.journal_window(older, since, END) == (b"", True)
+    assert windows.journal_window(older + line(2, "shift.open"), since, END) == (line(2, "shift.open"), True)
 
 
 def test_broken_lines_of_a_journal_are_passed_over() -> None:
@@ -158,7 +185,7 @@ def test_broken_lines_of_a_journal_are_passed_over() -> None:
     broken = b"\xff\xfe\n{}\n[]\n" + b'{"at": 1, "type": 2}\n' + b"[" * 5000 + b"\n"
     data = broken + line(1) + broken + line(6) + broken
 
-    assert remote.from_window(data, WINDOW + 86400 * 4) == (line(6) + broken, True)
+    assert windows.journal_window(data, WINDOW + 86400 * 4, END) == (line(6) + broken, True)
 
 
 def test_a_huge_journal_whose_window_is_in_its_end_misses_nothing(tmp_path: Path) -> None:
@@ -178,4 +205,4 @@ def test_a_huge_journal_whose_window_is_in_its_end_misses_nothing(tmp_path: Path
 
     assert short[1] == []
     assert 50 <= short[0]["journal.jsonl"].count(b"\n") <= 61
-    assert [entry["what"] for entry in long[1]] == ["the beginning of journal.jsonl"]
+    assert [entry["what"] for entry in long[1]] == ["journal.jsonl"]
