@@ -222,7 +222,7 @@ class _Asking:
         return (data[data.find(b"\n") + 1 :], False) if start else (data, True)
 
     def _at_once(self, item: Item, path: str, size: int) -> tuple[bytes, bool]:
-        """For a host that has not even ``dd``: the file through ``cat``, which a cut costs from the beginning."""
+        """For a host that has not even ``dd``: through ``cat``, and after a cut from the beginning again."""
         if size > item.max_bytes and "tail" not in self._shell.tools:
             raise _LeftOut(f"{size} bytes, more than the {item.max_bytes} that are taken")
         taken = min(size, item.max_bytes)

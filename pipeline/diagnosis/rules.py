@@ -90,7 +90,8 @@ def retention(
         period: how long it is kept.
     """
     if needed_by:
-        return Retention(delete=False, reason="; ".join(needed_by), again_at=now + LOOK_AGAIN)
+        again_at = max(now + LOOK_AGAIN, collected_at + period)
+        return Retention(delete=False, reason="; ".join(needed_by), again_at=again_at)
     end = max(collected_at, freed_at or collected_at) + period
     if now < end:
         return Retention(delete=False, reason=f"kept until {end.isoformat()}", again_at=end)

@@ -135,7 +135,8 @@ def test_a_store_gives_its_evidence_and_keeps_no_trace(shop: Shop) -> None:
     assert {name: result.missing for name, result in found.items()} == {SERVER: [], FIRST: [], SECOND: []}
     assert {result.version for result in found.values()} == {"10.4.7.0"}
     base = {"VERSION", "etc/set/set.json", "journal.jsonl", "set.log", "status.json", "catalog.json"}
-    assert set(found[FIRST].files) == base
+    assert set(found[FIRST].files) == base | {"database/receipts.jsonl", "database/shifts.jsonl"}
+    assert json.loads(found[FIRST].files["database/receipts.jsonl"].splitlines()[0])["state"]
     documents = set(found[SERVER].files) - base
     assert any(name.startswith("exchange/products/success/") for name in documents)
     assert {host: listing(shop, host) for host in before} == before
