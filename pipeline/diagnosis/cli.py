@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from rich import box
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -240,15 +241,14 @@ def list_(home: Path, case_id: str | None, store_id: str | None, state: str | No
     if json_:
         as_json([_as_json(row) for row in rows])
         return
-    table = Table(
-        "evidence", "case", "store", "state", "version", "files", "collected (UTC)", "kept until (UTC)"
-    )
+    table = Table(box=box.SIMPLE)
+    for heading in ("evidence", "case", "store", "state", "files", "collected (UTC)", "kept until"):
+        table.add_column(heading, no_wrap=heading in ("evidence", "case"))
     for row in rows:
         files = row.figures.get("files") if row.state != "deleted" else None
-        instants = (f"{at:%Y-%m-%d %H:%M}" if at else "—" for at in (row.collected_at, row.retain_until))
-        table.add_row(
-            row.id, row.case_id, row.store_id, row.state, row.version or "—", f"{files or '—'}", *instants
-        )
+        collected = f"{row.collected_at:%Y-%m-%d %H:%M}" if row.collected_at else "—"
+        kept = f"{row.retain_until:%Y-%m-%d}" if row.retain_until and row.state in rules.USABLE else "—"
+        table.add_row(row.id, row.case_id, row.store_id, row.state, f"{files or '—'}", collected, kept)
     Console().print(table)
 
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import http.server
 import io
 import json
 import os
+import sqlite3
 import subprocess
 import sys
 import tarfile
@@ -206,3 +209,66 @@ def test_a_huge_journal_whose_window_is_in_its_end_misses_nothing(tmp_path: Path
     assert short[1] == []
     assert 50 <= short[0]["journal.jsonl"].count(b"\n") <= 61
     assert [entry["what"] for entry in long[1]] == ["journal.jsonl"]
+
+
+def test_the_rows_of_a_database_are_sent_and_nothing_is_left_beside_it(tmp_path: Path) -> None:
+    """One object a row; documents as documents and free texts under a name of their own, for the masker."""
+    folder = tmp_path / "db"
+    folder.mkdir()
+    file = folder / "set.db"
+    with contextlib.closing(sqlite3.connect(file)) as made:
+        made.execute("PRAGMA journal_mode=WAL")
+        made.execute("CREATE TABLE receipt(number, document, code, note)")
+        made.execute("INSERT INTO receipt VALUES(1, '{\"cardNumber\": \"1\"}', 'A-1', 'Ivan Petrov')")
+        made.commit()
+    query = "SELECT * FROM receipt"
+    (tmp_path / "text").write_text("no database")
+    files, missing = sent(
+        Item(what="rows", source=str(file), target="rows.jsonl", database="sqlite", query=query),
+        Item(what="other", source=str(tmp_path / "text"), target="x.jsonl", database="sqlite", query=query),
+        Item(
+            what="older", source=str(tmp_path / "none"), target="y.jsonl", database="sqlite", query=query,
+            required=False,
+        ),
+    )  # fmt: skip
+
+    assert json.loads(files["rows.jsonl"]) == {
+        "number": 1, "document": {"cardNumber": "1"}, "code": "A-1", "note_text": "Ivan Petrov",
+    }  # fmt: skip
+    assert [path.name for path in folder.iterdir()] == ["set.db"]
+    assert [entry["what"] for entry in missing] == ["other: x.jsonl"]
+    assert "the database says" in missing[0]["reason"]
+
+
+def test_what_came_before_a_cut_is_not_sent_again(tmp_path: Path) -> None:
+    """Whole files are passed over, the broken one goes on at its byte; unless its beginning has changed."""
+    (tmp_path / "VERSION").write_text("1\n")
+    (tmp_path / "log").write_bytes(b"0123456789")
+    items = (
+        Item(what="version", source=str(tmp_path / "VERSION"), target="VERSION"),
+        Item(what="log", source=str(tmp_path / "log"), target="set.log"),
+    )
+
+    def again(prefix: bytes) -> tuple[dict[str, bytes], dict[str, str]]:
+        resume = {"name": "set.log", "bytes": len(prefix), "sha256": hashlib.sha256(prefix).hexdigest()}
+        done = ran(order(*items, have=["VERSION"], resume=resume, now=1_800_000_000.0))
+        files, _, headers = opened(done.stdout)
+        return files, headers["set.log"]
+
+    files, header = again(b"0123")
+    assert (files, header["from"]) == ({"set.log": b"456789"}, "4")
+    assert header["sha256"] == hashlib.sha256(b"0123456789").hexdigest()
+    assert float(header["now"]) == 1_800_000_000.0
+    files, header = again(b"9999")
+    assert (files, "from" in header) == ({"set.log": b"0123456789"}, False)
+
+
+@pytest.mark.parametrize(("allowed", "magic"), [("zstd", b"\x28\xb5\x2f\xfd"), ("gzip", b"\x1f\x8b")])
+def test_it_compresses_with_what_both_sides_have(tmp_path: Path, allowed: str, magic: bytes) -> None:
+    """And with nothing, where there is nothing."""
+    (tmp_path / "VERSION").write_text("1\n")
+    item = Item(what="version", source=str(tmp_path / "VERSION"), target="VERSION")
+
+    assert ran(order(item, compress=[allowed])).stdout.startswith(magic)
+    bare = ran(order(item, compress=["zstd"]), env={"PATH": str(tmp_path)})
+    assert opened(bare.stdout)[0] == {"VERSION": b"1\n"}
