@@ -4,7 +4,7 @@ python -m tests.benchmarks.diagnosis                  20 hosts
 python -m tests.benchmarks.diagnosis --hosts 100      as many as the issue asks for
 
 Prints figures; asserts nothing. Plain ssh runs OpenSSH's client with the same remote `tar | zstd -3`, as many
-at a time, and throws the bytes away; "unpacked" is the same into `zstd -d | sha256sum`, which is the least that
+at a time, and throws the bytes away; "unpacked" is the same into `zstd -d | sha256sum`, the least that
 a collection must do with them: Garant also takes the archive apart and checks each file.
 """
 
