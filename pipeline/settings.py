@@ -66,6 +66,21 @@ class ReleaseSettings(_Section):
     allowed_signers: Path | None = None
 
 
+class DiagnosisSettings(_Section):
+    """How evidence is collected from stores, and how long it is kept."""
+
+    #: Recipe file of what is collected; None: the one that comes with Garant (`garant diagnose --dry-run`).
+    recipe: Path | None = None
+    #: Hosts of a store that are asked at the same time.
+    hosts_at_once: int = Field(10, ge=1, le=200)
+    #: Bytes a second over a store's link, all its hosts together; None: as fast as it goes.
+    bandwidth: int | None = Field(None, ge=1024)
+    #: The largest share of one processor that collecting may take on a host.
+    cpu_share: float = Field(0.25, gt=0, le=1)
+    #: Days that evidence is kept after its collection and the closing of its case.
+    retention_days: int = Field(180, ge=1)
+
+
 class WebSettings(_Section):
     """Who may see the pages."""
 
@@ -89,6 +104,7 @@ class Settings(_Section):
     tracker: TrackerSettings = TrackerSettings()
     releases: ReleaseSettings = ReleaseSettings()
     web: WebSettings = WebSettings()
+    diagnosis: DiagnosisSettings = DiagnosisSettings()
     #: SSH identity and known_hosts with which stores are reached, when a host's row names none.
     ssh_identity: Path | None = None
     #: The interpreter on the stores' hosts; never discovered (DESIGN section 9).

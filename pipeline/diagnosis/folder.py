@@ -15,12 +15,14 @@ from typing import Any
 
 from pipeline.diagnosis.collector import Collected
 from pipeline.diagnosis.errors import EvidenceChangedError
+from pipeline.diagnosis.objects import FILE_MODE, Objects
 from pipeline.diagnosis.recipe import masking_order, plain_text
 from testbench.masking import Masker, MaskingError
 
 _LIST = "evidence.json"
 _LETTERS = re.compile(r"[^\W\d_]{4,}")
-_FOLDER_MODE, _FILE_MODE = 0o550, 0o440
+_FOLDER_MODE = 0o550
+_OBJECTS, _DELETED = ".objects", ".deleted"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,6 +36,7 @@ class About:
     window_to: datetime
     collected_at: datetime
     collected_by: str
+    recipe: str = "set10"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,7 +65,8 @@ def write(target: Path, about: About, collected: Sequence[Collected], key: bytes
         shutil.rmtree(left, ignore_errors=True)
     partial = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
     masker = Masker(key)
-    listed, missing = _write_files(partial, collected, masker)
+    objects = Objects(target.parent / _OBJECTS)
+    listed, missing = _write_files(partial, collected, masker, objects)
     document = _document(about, collected, listed, missing, masker)
     (partial / _LIST).write_bytes(json.dumps(document, ensure_ascii=False, indent=2).encode())
     _protect(partial)
@@ -73,6 +77,35 @@ def write(target: Path, about: About, collected: Sequence[Collected], key: bytes
             raise
         shutil.rmtree(partial, ignore_errors=True)  # the other attempt was quicker
     return _found(target)
+
+
+def delete(target: Path) -> int:
+    """Delete the folder, and the contents that no other evidence has; returns the bytes that became free.
+
+    Doing it again, or after a kill in its midst, deletes what is left.
+    """
+    trash = target.with_name(f"{_DELETED}.{target.name}")
+    if target.exists():
+        target.chmod(0o700)
+        target.rename(trash)  # at once: nobody reads half of it
+    if trash.exists():
+        for folder in (trash, *(path for path in trash.rglob("*") if path.is_dir())):
+            folder.chmod(0o700)
+        shutil.rmtree(trash)
+    return Objects(target.parent / _OBJECTS).sweep()
+
+
+def contents(folder: Path) -> dict[str, Any]:
+    """evidence.json of a folder, unchecked (``read`` checks).
+
+    Raises:
+        EvidenceChangedError: it cannot be read.
+    """
+    try:
+        document: dict[str, Any] = json.loads((folder / _LIST).read_bytes())
+    except (OSError, ValueError) as error:
+        raise EvidenceChangedError(folder, f"{_LIST} cannot be read ({error})") from error
+    return document
 
 
 def _found(target: Path) -> Written:
@@ -135,7 +168,7 @@ def _check_files(folder: Path, expected: dict[str, str]) -> None:
 
 
 def _write_files(
-    folder: Path, collected: Sequence[Collected], masker: Masker
+    folder: Path, collected: Sequence[Collected], masker: Masker, objects: Objects
 ) -> tuple[dict[str, list[dict[str, Any]]], dict[str, list[dict[str, str]]]]:
     """Write what can be masked; returns what is there and what is missing, by host."""
     listed: dict[str, list[dict[str, Any]]] = {host.host: [] for host in collected}
@@ -151,8 +184,7 @@ def _write_files(
             continue
         file = folder / "files" / host.host / name
         file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_bytes(masked)
-        sha256 = hashlib.sha256(masked).hexdigest()
+        sha256 = objects.put(masked, file)
         listed[host.host].append({"path": name, "sha256": sha256, "bytes": len(masked)})
     # Last, when every name is known that a document had.
     missing = {host.host: masked_missing(host, masker) + left_out[host.host] for host in collected}
@@ -161,7 +193,7 @@ def _write_files(
 
 def _protect(folder: Path) -> None:
     for path in folder.rglob("*"):
-        path.chmod(_FOLDER_MODE if path.is_dir() else _FILE_MODE)
+        path.chmod(_FOLDER_MODE if path.is_dir() else FILE_MODE)
 
 
 def _document(
@@ -182,10 +214,13 @@ def _document(
         "window": {"from": about.window_from.isoformat(), "to": about.window_to.isoformat()},
         "collected_at": about.collected_at.isoformat(),
         "collected_by": about.collected_by,
+        "recipe": about.recipe,
         "hosts": [
             {
                 "name": host.host,
                 "role": host.role,
+                "address": host.address,
+                "connected": host.tries,
                 "register": host.register,
                 "version": host.version,
                 "files": listed[host.host],

@@ -1,4 +1,4 @@
-"""The job that collects."""
+"""The jobs that collect evidence, and that delete it."""
 
 from __future__ import annotations
 
@@ -7,8 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline.diagnosis import folder, service
-from pipeline.diagnosis.collector import Collected, collect
+from pipeline.diagnosis.collector import Collected, How, Throttle, collect
 from pipeline.diagnosis.key import masking_key
+from pipeline.diagnosis.recipe import MIB, Recipe
+from pipeline.diagnosis.recipe_file import default_recipe, read_recipe
+from pipeline.diagnosis.tables import EvidenceRow
+from pipeline.diagnosis.wire import Limits
 from pipeline.engine.dispatch import JobFunction, LeaseLostError, RunningJob
 from testbench.masking import Masker
 
@@ -16,13 +20,45 @@ if TYPE_CHECKING:
     from pipeline.application import Garant
 
 
+#: What a store may have to send over a limited link before a host's time is over.
+LIMITED_BYTES = 128 * MIB
+
+
 def jobs(app: Garant) -> Mapping[str, JobFunction]:
     """The subject's jobs."""
 
-    def run(job: RunningJob) -> dict[str, Any]:
-        return _collect(app, job)
+    return {
+        "diagnosis.collect": lambda job: _collect(app, job),
+        "diagnosis.delete": lambda job: _delete(app, job),
+    }
 
-    return {"diagnosis.collect": run}
+
+def recipe_of(app: Garant, row: EvidenceRow) -> Recipe:
+    """What is collected: as it was asked for, else as the settings say, else the recipe of Garant."""
+    if row.asked and "recipe" in row.asked:
+        return Recipe.from_json(row.asked["recipe"])
+    file = app.settings.diagnosis.recipe
+    return read_recipe(file) if file is not None else default_recipe()
+
+
+def _delete(app: Garant, job: RunningJob) -> dict[str, Any]:
+    return {"freed": folder.delete(app.settings.folder("evidence") / job.args["evidence"])}
+
+
+def _how(app: Garant, row: EvidenceRow, recipe: Recipe) -> How:
+    settings, now = app.settings.diagnosis, app.clock()
+    rate = (row.asked or {}).get("bandwidth") or settings.bandwidth
+    whole_s = Limits.whole_s if rate is None else Limits.whole_s + LIMITED_BYTES / rate
+    return How(
+        since_s=max((now - row.window_from).total_seconds(), 0.0),
+        until_s=max((now - row.window_to).total_seconds(), 0.0),
+        python=app.settings.host_python,
+        recipe=recipe,
+        share=settings.cpu_share,
+        throttle=Throttle(rate),
+        limits=Limits(whole_s=whole_s),
+        at_once=settings.hosts_at_once,
+    )
 
 
 def _collect(app: Garant, job: RunningJob) -> dict[str, Any]:
@@ -43,12 +79,11 @@ def _collect(app: Garant, job: RunningJob) -> dict[str, Any]:
             raise LeaseLostError(f"evidence {row.id} is collected by another worker now")
         job.report(f"{host.host}: {len(host.files)} files", done=finished, total=len(about.hosts))
 
-    now = app.clock()
+    now, recipe = app.clock(), recipe_of(app, row)
     collected = collect(
         about.hosts,
+        _how(app, row, recipe),
         identity=_identity(app),
-        python=app.settings.host_python,
-        seconds=max((now - row.window_from).total_seconds(), 0.0),
         jumps=about.jumps,
         done=done,
     )
@@ -71,6 +106,7 @@ def _collect(app: Garant, job: RunningJob) -> dict[str, Any]:
             window_to=row.window_to,
             collected_at=now,
             collected_by=row.requested_by,
+            recipe=recipe.name,
         ),
         collected,
         key,

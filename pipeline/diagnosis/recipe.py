@@ -29,12 +29,18 @@ class Item:
 
     Attributes:
         what: for people, when it could not be had.
-        source: a path or glob on the host (``/etc/set/set.json``), or a URL on its loopback.
+        source: a path or glob on the host (``/etc/set/set.json``), a URL on its loopback, or for a
+            ``query`` the file of the database (sqlite) or its name (postgresql).
         target: where it goes in the evidence; for a glob, the folder (with a slash at its end).
         max_bytes: of one file. From a larger one the end is taken when ``tail``, else it is left out.
         tail: text that grows at its end (journal, log).
-        cut: to the time in question: ``lines`` (a journal, from the shift in which it begins), ``files``
-            (by their time of change, the newest ``max_files``), or not at all.
+        cut: to the time in question: ``lines`` (a journal, from the shift in which it begins), ``log`` (lines
+            that begin with their time), ``files`` (by their time of change, the newest ``max_files``), or not
+            at all.
+        required: its absence is worth a word.
+        database: sqlite | postgresql, where the item is the answer of a query: one JSON object a row.
+        query: one reading statement.
+        user: the account of the host that may ask the database (postgresql).
     """
 
     what: str
@@ -43,47 +49,41 @@ class Item:
     max_bytes: int = 32 * MIB
     max_files: int = 2000
     tail: bool = False
-    cut: Literal["", "lines", "files"] = ""
+    cut: Literal["", "lines", "log", "files"] = ""
     required: bool = True
+    database: Literal["", "sqlite", "postgresql"] = ""
+    query: str = ""
+    user: str = ""
 
     def as_json(self) -> dict[str, Any]:
         """As the program on the host takes it."""
         return asdict(self)
 
 
-_BOTH = (
-    Item(what="version", source="/opt/set/current/VERSION", target="VERSION", max_bytes=1024),
-    Item(what="configuration", source="/etc/set/set.json", target="etc/set/set.json", max_bytes=MIB),
-    Item(what="journal", source="/var/lib/set/journal.jsonl", target="journal.jsonl", tail=True, cut="lines"),
-    Item(what="log", source="/var/log/set/set.log", target="set.log", max_bytes=8 * MIB, tail=True),
-)
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """What is collected from a store, by role of the host; read from a file by ``recipe_file``."""
 
+    name: str
+    server: tuple[Item, ...]
+    register: tuple[Item, ...]
 
-def _exchange(folder: str) -> Item:
-    return Item(
-        what=f"exchange documents ({folder})",
-        source=f"/var/lib/set/{folder}/*.xml",
-        target=f"exchange/{folder}/",
-        cut="files",
-        required=False,
-    )
+    def items(self, role: str) -> tuple[Item, ...]:
+        """What is collected from a ``server`` or a ``register``."""
+        return self.server if role == "server" else self.register
 
+    def as_json(self) -> dict[str, Any]:
+        """For a row of the database."""
+        return asdict(self)
 
-_SERVER = (
-    Item(what="status", source="http://127.0.0.1:8090/status", target="status.json", max_bytes=MIB),
-    Item(what="prices on the server", source="http://127.0.0.1:8090/catalog", target="catalog.json"),
-    *(_exchange(folder) for folder in ("products/success", "products/error", "cards/success", "cards/error")),
-    _exchange("reports"),
-)
-_REGISTER = (
-    Item(what="status", source="http://127.0.0.1:8095/status", target="status.json", max_bytes=MIB),
-    Item(what="prices on the register", source="http://127.0.0.1:8095/catalog", target="catalog.json"),
-)
-
-
-def recipe(role: str) -> tuple[Item, ...]:
-    """What is collected from a ``server`` or a ``register``."""
-    return _BOTH + (_SERVER if role == "server" else _REGISTER)
+    @classmethod
+    def from_json(cls, value: dict[str, Any]) -> Recipe:
+        """Back from ``as_json``."""
+        return cls(
+            name=value["name"],
+            server=tuple(Item(**item) for item in value["server"]),
+            register=tuple(Item(**item) for item in value["register"]),
+        )
 
 
 def refusal(name: str, size: int, items: Sequence[Item]) -> str | None:
@@ -96,11 +96,17 @@ def refusal(name: str, size: int, items: Sequence[Item]) -> str | None:
     plain = str(path) == name and all(_NAME.fullmatch(part) for part in path.parts)
     if not plain or path.is_absolute() or ".." in path.parts:
         return "its name is not plain"
-    for item in items:
-        if name == item.target or _is_inside(path, item):
-            too_large = f"{size} bytes exceed the {item.max_bytes} that it may have"
-            return None if size <= item.max_bytes else too_large
-    return "it was not asked for"
+    item = item_of(name, items)
+    if item is None:
+        return "it was not asked for"
+    too_large = f"{size} bytes exceed the {item.max_bytes} that it may have"
+    return None if size <= item.max_bytes else too_large
+
+
+def item_of(name: str, items: Sequence[Item]) -> Item | None:
+    """What was asked for that this file of the evidence answers."""
+    path = PurePosixPath(name)
+    return next((item for item in items if name == item.target or _is_inside(path, item)), None)
 
 
 def _is_inside(path: PurePosixPath, item: Item) -> bool:

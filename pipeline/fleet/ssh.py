@@ -100,9 +100,7 @@ def _open(
         shown = blob_fingerprint(error.key.asbytes())
         raise HostKeyChangedError(host.id, pinned=fingerprint(host.host_key), shown=shown) from error
     except paramiko.AuthenticationException as error:
-        raise HostLoginError(
-            f"{where} does not let {host.user} in with our key: put the public key into its authorized_keys"
-        ) from error
+        raise HostLoginError(f"{where} does not let {host.user} in with our {_way_in(key)}") from error
     except (paramiko.SSHException, EOFError) as error:
         raise UnavailableError(
             f"{where} answers, but not as an SSH server that we can use: {error or type(error).__name__}. "
@@ -119,13 +117,14 @@ def _open(
 
 
 def load_identity(path: Path) -> paramiko.PKey:
-    """Our private key.
+    """Our private key, with its OpenSSH certificate where one lies beside it (``identity-cert.pub``).
 
     Raises:
-        IdentityError: the file does not exist, or is no Ed25519 key without passphrase.
+        IdentityError: the file does not exist, or is no Ed25519 key without passphrase, or the certificate is
+            none.
     """
     try:
-        return paramiko.Ed25519Key.from_private_key_file(str(path))
+        key = paramiko.Ed25519Key.from_private_key_file(str(path))
     except FileNotFoundError as error:
         raise IdentityError(
             f"SSH identity {path} does not exist: make one with `ssh-keygen -t ed25519`, or set "
@@ -135,6 +134,24 @@ def load_identity(path: Path) -> paramiko.PKey:
         raise IdentityError(
             f"SSH identity {path} cannot be used ({error}): an Ed25519 key without passphrase is expected"
         ) from error
+    certificate = path.with_name(f"{path.name}-cert.pub")
+    if certificate.exists():
+        try:
+            key.load_certificate(str(certificate))
+        except (OSError, paramiko.SSHException, ValueError, IndexError) as error:
+            raise IdentityError(
+                f"SSH certificate {certificate} cannot be used ({error}): have it issued again, or remove it"
+            ) from error
+    return key
+
+
+def _way_in(key: paramiko.PKey) -> str:
+    if key.public_blob is None:
+        return "key: put the public key into its authorized_keys"
+    return (
+        "certificate: look at its principals and its end with `ssh-keygen -L -f CERTIFICATE`, and at the "
+        "host's TrustedUserCAKeys"
+    )
 
 
 def _through(client: paramiko.SSHClient, jump: HostRow, host: HostRow) -> paramiko.Channel:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from pipeline.database.numbers import next_number
 from pipeline.defects import queries
 from pipeline.defects import service as defects
 from pipeline.diagnosis import service as diagnosis
@@ -63,9 +64,8 @@ def request(
                 "wait until that is done"
             )
         return running
-    number = (unit.session.scalar(select(func.count()).select_from(ReproductionRow)) or 0) + 1
     row = ReproductionRow(
-        id=f"REP-{number:06}",
+        id=f"REP-{next_number(unit.session, KIND):06}",
         case_id=case_id,
         evidence_id=evidence.id,
         version=played_on,

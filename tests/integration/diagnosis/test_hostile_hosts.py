@@ -16,7 +16,7 @@ from pathlib import Path
 import paramiko
 import pytest
 
-from pipeline.diagnosis.collector import Collected, collect
+from pipeline.diagnosis.collector import Collected, How, collect
 from pipeline.diagnosis.wire import Limits
 from pipeline.errors import GarantError
 from pipeline.fleet.errors import IdentityError
@@ -152,15 +152,8 @@ def row(keys: Path, name: str, port: int, jump: str | None = None) -> HostRow:
 
 
 def gathered(keys: Path, *hosts: HostRow, silence_s: float = 20, whole_s: float = 40) -> list[Collected]:
-    limits = Limits(silence_s=silence_s, whole_s=whole_s)
-    return collect(
-        hosts,
-        identity=keys / "identity",
-        python="/usr/bin/python3",
-        seconds=3600,
-        limits=limits,
-        connect_s=10,
-    )
+    limits = Limits(silence_s=silence_s, whole_s=whole_s, patience_s=0)
+    return collect(hosts, How(since_s=3600, limits=limits, connect_s=10), identity=keys / "identity")
 
 
 def reason(keys: Path, host: HostRow, **limits: float) -> str:
@@ -203,8 +196,6 @@ def test_a_good_host_is_collected_from(keys: Path, host: Callable[..., HostRow])
 @pytest.mark.parametrize(
     ("behaviour", "told"),
     [
-        (sends(code=91), "no Python at the path set: correct `host_python`"),
-        (sends(code=92), "no zstd: install the package zstd"),
         (sends(code=1, complaint=b"Traceback\n\x1b[2Jboom"), "exit code 1: Traceback [2Jboom"),
         (sends(compressed(b"")), "no archive"),
         (sends(compressed(archive(("VERSION", b"1"), whole=False))), "cut short"),
@@ -352,13 +343,7 @@ def test_a_host_behind_another_is_reached_through_it(keys: Path, host: Callable[
         done = pool.submit(relay)
         jump = row(keys, "jump", listener.getsockname()[1])
         behind = row(keys, "inner", inner.port, jump="jump")
-        (result,) = collect(
-            [behind],
-            identity=keys / "identity",
-            python="/usr/bin/python3",
-            seconds=60,
-            jumps={"jump": jump},
-        )
+        (result,) = collect([behind], How(since_s=60), identity=keys / "identity", jumps={"jump": jump})
         done.result(20)
     assert (result.version, result.missing) == ("10.4.7.0", [])
     assert destinations == [("127.0.0.1", inner.port)]
@@ -378,7 +363,7 @@ def test_our_own_lacks_are_told_once(keys: Path, tmp_path: Path, monkeypatch: py
     nobody = row(keys, "h1", 9)
 
     def asked(identity: Path) -> None:
-        collect([nobody], identity=identity, python="/usr/bin/python3", seconds=60)
+        collect([nobody], How(since_s=60), identity=identity)
 
     with pytest.raises(IdentityError, match="ssh-keygen"):
         asked(tmp_path / "none")

@@ -20,7 +20,7 @@ import yaml
 from pipeline.application import Garant
 from pipeline.defects import queries
 from pipeline.demo import plan, shops
-from pipeline.diagnosis.collector import Collected, collect
+from pipeline.diagnosis.collector import Collected, How, collect
 from pipeline.diagnosis.wire import Limits
 from pipeline.engine.tables import JobRow
 from pipeline.fleet.tables import HostRow
@@ -74,14 +74,8 @@ class Shop:
     def collected(
         self, hosts: list[HostRow] | None = None, *, seconds: float = 3600, limits: Limits | None = None
     ) -> dict[str, Collected]:
-        found = collect(
-            hosts or self.hosts(),
-            identity=self.identity,
-            python="/usr/bin/python3",
-            seconds=seconds,
-            limits=limits,
-            connect_s=3,
-        )
+        how = How(since_s=seconds, limits=limits or Limits(), connect_s=3)
+        found = collect(hosts or self.hosts(), how, identity=self.identity)
         return {result.host: result for result in found}
 
 
@@ -133,18 +127,28 @@ def listing(shop: Shop, host: str) -> set[str]:
     return found
 
 
+def _still(shop: Shop, before: dict[str, set[str]]) -> bool:
+    """Whether no file came or went since the look before; that look is brought up to now."""
+    seen = dict(before)
+    before.update({host: listing(shop, host) for host in before})
+    return seen == before
+
+
 def test_a_store_gives_its_evidence_and_keeps_no_trace(shop: Shop) -> None:
     """Everything of the recipe from every host; the hosts' files are as they were, no process is left."""
     before = {host: listing(shop, host) for host in (SERVER, FIRST)}
+    _wait(lambda: _still(shop, before))  # what was sold just now may still be on its way through the product
     found = shop.collected()
 
     assert {name: result.missing for name, result in found.items()} == {SERVER: [], FIRST: [], SECOND: []}
     assert {result.version for result in found.values()} == {"10.4.7.0"}
     base = {"VERSION", "etc/set/set.json", "journal.jsonl", "set.log", "status.json", "catalog.json"}
-    assert set(found[FIRST].files) == base
+    assert set(found[FIRST].files) == base | {"database/receipts.jsonl", "database/shifts.jsonl"}
+    assert json.loads(found[FIRST].files["database/receipts.jsonl"].splitlines()[0])["state"]
     documents = set(found[SERVER].files) - base
     assert any(name.startswith("exchange/products/success/") for name in documents)
-    assert {host: listing(shop, host) for host in before} == before
+    after = {host: listing(shop, host) for host in before}
+    assert {host: after[host] ^ before[host] for host in before} == {SERVER: set(), FIRST: set()}
     assert shop.stores.run(FIRST, "ps -e -o args= | grep -e '[z]std' -e '[p]ython3 -I'").stdout == ""
 
 
@@ -170,7 +174,7 @@ def test_a_host_that_hangs_is_given_up(shop: Shop) -> None:
     """Its kernel answers, nothing else does."""
     shop.stores.freeze(SECOND)
     try:
-        found = shop.collected(limits=Limits(silence_s=2, whole_s=10))
+        found = shop.collected(limits=Limits(silence_s=2, whole_s=10, patience_s=0))
     finally:
         shop.stores.thaw(SECOND)
 

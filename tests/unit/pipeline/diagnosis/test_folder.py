@@ -24,6 +24,7 @@ ABOUT = folder.About(
     window_to=NOW,
     collected_at=NOW,
     collected_by="person:test",
+    recipe="set10",
 )
 
 #: Personal data as stores have it, each with a form that nothing else in the files has.
@@ -142,7 +143,7 @@ def test_the_folder_is_read_only(tmp_path: Path) -> None:
 
     assert [path for path in (tmp_path / "E-1").rglob("*") if path.stat().st_mode & 0o222] == []
     assert (tmp_path / "E-1").stat().st_mode & 0o777 == 0o550
-    assert [path.name for path in tmp_path.iterdir()] == ["E-1"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".objects", "E-1"]
 
 
 def test_a_folder_that_is_there_is_never_replaced(tmp_path: Path) -> None:
@@ -158,7 +159,7 @@ def test_what_a_killed_attempt_left_is_removed(tmp_path: Path) -> None:
     (tmp_path / ".E-1.abc" / "files").mkdir(parents=True)
     folder.write(tmp_path / "E-1", ABOUT, everything(), KEY)
 
-    assert [path.name for path in tmp_path.iterdir()] == ["E-1"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".objects", "E-1"]
 
 
 def test_a_changed_file_is_named(tmp_path: Path) -> None:

@@ -7,9 +7,10 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from pipeline.diagnosis import rules
-from pipeline.diagnosis.recipe import masking_order, plain_text, recipe, refusal, version_in
+from pipeline.diagnosis.recipe import masking_order, plain_text, refusal, version_in
+from pipeline.diagnosis.recipe_file import default_recipe
 
-SERVER, REGISTER = recipe("server"), recipe("register")
+SERVER, REGISTER = default_recipe().server, default_recipe().register
 
 
 @pytest.mark.parametrize(

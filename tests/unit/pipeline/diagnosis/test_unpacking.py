@@ -11,11 +11,12 @@ import pytest
 
 from pipeline.diagnosis import unpacking
 from pipeline.diagnosis.collector import Room
-from pipeline.diagnosis.recipe import MAX_HOST_MEMBERS, MAX_MISSING, recipe
+from pipeline.diagnosis.recipe import MAX_HOST_MEMBERS, MAX_MISSING
+from pipeline.diagnosis.recipe_file import default_recipe
 from pipeline.diagnosis.unpacking import unpack
 from pipeline.errors import UnavailableError
 
-ITEMS = recipe("server")
+ITEMS = default_recipe().server
 
 
 def tar(*members: tuple[str, bytes] | tarfile.TarInfo, missing: object = (), ends: bool = True) -> bytes:
