@@ -16,9 +16,14 @@ from pipeline.settings import TrackerSettings
 from pipeline.trackers.jira import JiraTracker
 from pipeline.trackers.jira_server import JiraServer, basic
 from pipeline.trackers.local import LocalTracker
+from pipeline.trackers.markup import Heading, Paragraph
 from pipeline.trackers.port import Draft, Tracker
 
-DRAFT = Draft(label="garant-d-000001", title="Receipt does not add up", body="What happens:\n…")
+DRAFT = Draft(
+    label="garant-d-000001",
+    title="Receipt does not add up",
+    body=[Heading("What happens"), Paragraph(("…",))],
+)
 
 
 def local(request: pytest.FixtureRequest, kind: str, folder: Path) -> Iterator[Tracker]:
@@ -74,7 +79,7 @@ def test_created_is_found_by_its_label(tracker: Tracker) -> None:
 def test_issues_are_found_oldest_first(tracker: Tracker) -> None:
     """With two labels there are two issues, each found by its own."""
     first = tracker.create(DRAFT)
-    second = tracker.create(Draft(label="garant-d-000002", title="Other", body="b"))
+    second = tracker.create(Draft(label="garant-d-000002", title="Other", body=[Paragraph(("b",))]))
 
     assert first.key != second.key
     assert [second.key] == [issue.key for issue in tracker.find("garant-d-000002")]
