@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import re
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -28,7 +29,8 @@ class Fault:
             ``status`` (answered with ``status``, nothing done), ``slow`` (done after ``seconds``).
         retry_after: with ``status``: the header Retry-After, a number of seconds, or ``date`` for the date
             that lies ``seconds`` ahead.
-        then: called at that point, before the connection is cut: the place to kill the one who asks.
+        then: called at that point, before the connection is cut, with the port of the one who asks: the place
+            to kill it.
         times: how many requests it hits.
     """
 
@@ -38,7 +40,7 @@ class Fault:
     status: int = 503
     seconds: float = 0.0
     retry_after: str | None = None
-    then: Callable[[], None] | None = None
+    then: Callable[[int], None] | None = None
     times: int = 1
 
 
@@ -128,6 +130,11 @@ class _HttpServer(ThreadingHTTPServer):
     jira: JiraServer
     daemon_threads = True
 
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A client that is gone is no error of ours; anything else is told."""
+        if not isinstance(sys.exc_info()[1], OSError):
+            super().handle_error(request, client_address)
+
 
 class _Handler(BaseHTTPRequestHandler):
     server: _HttpServer
@@ -162,7 +169,7 @@ class _Handler(BaseHTTPRequestHandler):
             return
         status, value = jira.answer(request)
         if fault and fault.then:
-            fault.then()
+            fault.then(self.client_address[1])
         if fault and fault.kind == "slow":
             time.sleep(fault.seconds)
         if fault and fault.kind == "lose_reply":
@@ -172,7 +179,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _refuse(self, fault: Fault) -> None:
         if fault.then:
-            fault.then()
+            fault.then(self.client_address[1])
         if fault.kind == "drop":
             self.close_connection = True
             return

@@ -28,12 +28,6 @@ CREATE = "/issue$"
 ATTACH = "/attachments$"
 
 
-@pytest.fixture(params=["Cloud", "Server"])
-def server(request: pytest.FixtureRequest, clock: Any) -> Iterator[JiraServer]:
-    with JiraServer(flavour=request.param, index_lag_s=120, clock=lambda: clock.now.timestamp()) as started:
-        yield started
-
-
 @pytest.fixture
 def filed(app: Garant, server: JiraServer, tmp_path: Path, clock: Any) -> Callable[..., str]:
     """Files D-000001 and lets two hours of workers pass; returns the job's state."""

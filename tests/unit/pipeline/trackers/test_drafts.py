@@ -86,6 +86,32 @@ def test_what_is_not_known_is_not_made_up() -> None:
     assert "None" not in plain(made.body)
 
 
+def test_the_installation_adds_what_its_project_wants() -> None:
+    """Labels, fields, the component by the longest beginning that fits, a link that shows the change."""
+    house = House(
+        labels=("retail",),
+        components={"receipt": "POS", "receipt-total": "Totals", "*": "Server"},
+        fields={"priority": {"name": "High"}},
+        diff_url="https://git.vendor.example/compare/{parent}...{commit}",
+        commands=True,
+    )
+    made = draft(FOUND, house)
+
+    assert (made.labels, made.components) == (("retail",), ("Totals",))
+    assert made.fields == {"priority": {"name": "High"}}
+    assert "Diff: https://git.vendor.example/compare/01234567...89abcdef" in plain(made.body)
+    assert "/reproduce VERSION" in plain(made.body)
+    assert component("z-report", house.components) == "Server"
+    assert component("z-report", {}) is None
+
+
+def test_a_long_way_is_cut_in_the_issue_not_in_the_bundle() -> None:
+    """More steps than anybody reads are counted, not shown."""
+    made = draft(dataclasses.replace(FOUND, steps=[f"step {n}" for n in range(1, 71)]))
+
+    assert "60. step 60\n10 more steps are in the bundle." in plain(made.body)
+
+
 def test_pack_is_the_same_for_the_same_content(tmp_path: Path) -> None:
     """Times, order of writing and what a test run leaves behind do not change the archive."""
     for name, order in (("one", ("a", "b")), ("two", ("b", "a"))):
