@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import subprocess
 import sys
 import threading
 import time
 from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -42,39 +41,47 @@ class Killer:
     """Keeps workers going; ``kill`` is called by the server, in the middle of a worker's request."""
 
     def __init__(self, home: Path, workers: int) -> None:
-        self._home = home
         self._lock = threading.Lock()
         self.kills = 0
+        with (home / "worker.log").open("ab") as log:
+            self._nursery = subprocess.Popen(
+                [sys.executable, str(WORKER), str(home)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                text=True,
+            )
         self._workers = [self._start() for _ in range(workers)]
 
-    def _start(self) -> subprocess.Popen[bytes]:
-        command = [sys.executable, str(WORKER), str(self._home)]
-        with (self._home / "worker.log").open("ab") as log:
-            return subprocess.Popen(command, stdout=log, stderr=log)
+    def _start(self) -> psutil.Process:
+        assert self._nursery.stdin is not None
+        assert self._nursery.stdout is not None
+        self._nursery.stdin.write("one more\n")
+        self._nursery.stdin.flush()
+        return psutil.Process(int(self._nursery.stdout.readline()))
 
     def kill(self, port: int) -> None:
-        """SIGKILL to the worker that asks from this port."""
+        """SIGKILL to the worker that asks from this port; another one takes its place."""
         with self._lock:
-            for worker in [worker for worker in self._workers if worker.poll() is None]:
-                if port in {at.laddr.port for at in psutil.Process(worker.pid).net_connections("tcp4")}:
+            for worker in self._workers:
+                if port in {at.laddr.port for at in worker.net_connections("tcp4")}:
                     self._end(worker)
                     self.kills += 1
-
-    def keep_alive(self) -> None:
-        """Start again what was killed."""
-        with self._lock:
-            self._workers = [worker if worker.poll() is None else self._start() for worker in self._workers]
+                    self._workers.remove(worker)
+                    self._workers.append(self._start())
+                    return
 
     def end(self) -> None:
         """Kill all."""
         with self._lock:
             for worker in self._workers:
                 self._end(worker)
+            self._nursery.communicate()
 
     @staticmethod
-    def _end(worker: subprocess.Popen[bytes]) -> None:
-        if worker.poll() is None:
-            os.kill(worker.pid, signal.SIGKILL)
+    def _end(worker: psutil.Process) -> None:
+        with suppress(psutil.NoSuchProcess):
+            worker.kill()
             worker.wait()
 
 
@@ -114,7 +121,7 @@ def test_one_of_everything_after_a_kill_at_every_step(database: Database, tmp_pa
         app = Garant(load_settings(home))
         app.engine.migrate()
         ids = defects(app, tmp_path, 8)
-        killer = Killer(home, workers=3)
+        killer = Killer(home, workers=2)
         for method, path in STEPS:
             server.faults.append(Fault(method, path, "drop", then=killer.kill))
             server.faults.append(Fault(method, path, "lose_reply", then=killer.kill))
@@ -124,7 +131,6 @@ def test_one_of_everything_after_a_kill_at_every_step(database: Database, tmp_pa
                     service.file(unit, defect)
             end = time.monotonic() + PATIENCE_S
             while unfiled(app) and time.monotonic() < end:
-                killer.keep_alive()
                 time.sleep(0.1)
         finally:
             killer.end()
