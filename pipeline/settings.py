@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from pipeline.errors import GarantError
 
@@ -41,7 +41,7 @@ class MailSettings(_Section):
 
 
 class TrackerSettings(_Section):
-    """Where development works: the local tracker (in the database), or Jira."""
+    """Where development works: the local tracker (in the database), or Jira (`garant tracker check`)."""
 
     kind: Literal["local", "jira"] = "local"
     url: str | None = None
@@ -56,6 +56,39 @@ class TrackerSettings(_Section):
     index_lag_s: float = 300.0
     #: Address of our web, for the link from the issue back to the defect.
     link_base: str | None = None
+    #: Labels on every issue, beside our own.
+    labels: list[str] = []
+    #: Beginning of a defect's signature -> the project's component; ``*``: all others.
+    components: dict[str, str] = {}
+    #: Further fields of a new issue as Jira takes them: ``priority: {name: High}``.
+    fields: dict[str, Any] = {}
+    #: Address that shows a change, with {parent} and {commit}.
+    diff_url: str | None = None
+    #: Names of transitions (or of the states they lead to), the first that there is counts.
+    reopen: list[str] = ["Reopen", "Reopen Issue", "To Do", "Open", "Backlog"]
+    finish: list[str] = ["Close Issue", "Close", "Done", "Resolve Issue", "Resolve"]
+    #: The link type between a double and its original.
+    duplicate_link: str = "Duplicate"
+    #: Who may ask for a run by a comment: account ids, logins or addresses; ``*``: everybody.
+    commanders: list[str] = []
+    #: The environment variable with the secret of Jira's webhook to /hooks/jira; None: none is taken.
+    webhook_secret_env: str | None = None
+    #: Seconds between two looks at what development changed, also where a webhook is set up; 0: never.
+    poll_s: float = Field(300.0, ge=0)
+
+    @field_validator("labels")
+    @classmethod
+    def _no_spaces(cls, labels: list[str]) -> list[str]:
+        if any(not label or any(sign.isspace() for sign in label) for label in labels):
+            raise ValueError("a label is one word, without spaces")
+        return labels
+
+    @field_validator("diff_url")
+    @classmethod
+    def _names_the_change(cls, url: str | None) -> str | None:
+        if url is not None and not ("{commit}" in url and url.startswith(("https://", "http://"))):
+            raise ValueError("an http(s) address with {commit}, and {parent} where it shows a comparison")
+        return url
 
 
 class ReleaseSettings(_Section):

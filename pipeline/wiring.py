@@ -19,6 +19,7 @@ from pipeline.reproduction import ticks as reproduction
 from pipeline.rollouts import jobs as rollouts_jobs
 from pipeline.rollouts import ticks as rollouts
 from pipeline.trackers import jobs as trackers_jobs
+from pipeline.trackers import ticks as trackers
 
 if TYPE_CHECKING:
     from pipeline.application import Garant
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
 def tick_functions(app: Garant) -> Mapping[str, TickFunction]:
     """By kind of thing."""
-    subjects = (clocks, defects, diagnosis, notices, promises, releases, reproduction, rollouts)
+    subjects = (clocks, defects, diagnosis, notices, promises, releases, reproduction, rollouts, trackers)
     return {kind: function for subject in subjects for kind, function in subject.ticks(app).items()}
 
 

@@ -132,7 +132,7 @@ def _seen_again(unit: UnitOfWork, row: DefectRow, version: str, findings: dict[s
         promises.void_etas(unit, row.id)
         for part in clients_of(unit.session, row.id):
             _reopen_for(unit, row, part, unit.now)
-        comment(unit, row, f"reopened:{version}", f"The defect came back: {reason}.")
+        _reopen_issue(unit, row, f"reopened:{version}", f"The defect came back: {reason}.")
     elif sighting.state != row.state:
         unit.record(KIND, row.id, "joined", version=version, was=row.state)
         row.state = sighting.state
@@ -178,7 +178,13 @@ def link_case(unit: UnitOfWork, defect_id: str, case_id: str, *, recorded: bool 
     elif part.closed_at is not None:
         _reopen_for(unit, defect, part, since)
     if not recorded:
-        comment(unit, defect, f"case:{case_id}", "One more case of a client shows this defect.")
+        comment(unit, defect, f"case:{case_id}", _one_more(unit, defect_id))
+
+
+def _one_more(unit: UnitOfWork, defect_id: str) -> str:
+    clients, cases = len(clients_of(unit.session, defect_id)), len(cases_of(unit.session, defect_id))
+    hit = f"{clients} {'client' if clients == 1 else 'clients'}"
+    return f"One more case shows this defect: {cases} cases of {hit} now."
 
 
 def _reopen_for(unit: UnitOfWork, defect: DefectRow, part: ClientDefectRow, since: datetime) -> None:
@@ -260,8 +266,22 @@ def comment(unit: UnitOfWork, row: DefectRow, what: str, text: str) -> None:
         )
 
 
+def _reopen_issue(unit: UnitOfWork, row: DefectRow, what: str, text: str) -> None:
+    """Bring a filed defect's issue back to work, with a comment; once per ``what``."""
+    if row.tracker_key is not None:
+        unit.start_job(
+            "tracker.reopen",
+            f"tracker.reopen:{row.id}:{what}",
+            {"defect": row.id, "key": row.tracker_key, "marker": f"{row.id}:{what}", "text": text},
+            queue=TRACKER_QUEUE,
+            max_attempts=5,
+        )
+
+
 def mark_filed(unit: UnitOfWork, row: DefectRow, outcome: dict[str, Any]) -> None:
-    """The tracker has the issue: ``outcome`` is that of the job ``tracker.file``."""
+    """The tracker has the issue (``outcome`` is the job ``tracker.file``'s); it is followed from now on."""
+    from pipeline.trackers import service as trackers
+
     if row.tracker_key is not None:
         return
     row.tracker, row.tracker_key, row.tracker_url = outcome["tracker"], outcome["key"], outcome.get("url")
@@ -269,6 +289,8 @@ def mark_filed(unit: UnitOfWork, row: DefectRow, outcome: dict[str, Any]) -> Non
         row.state = "filed"
     row.updated_at = unit.now
     unit.record(KIND, row.id, "filed", tracker=row.tracker, key=row.tracker_key, url=row.tracker_url)
+    if row.tracker == "jira":
+        trackers.follow(unit)
 
 
 def mark_filing_failed(unit: UnitOfWork, row: DefectRow, reason: str) -> None:

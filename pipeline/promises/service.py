@@ -107,6 +107,23 @@ def set_eta(unit: UnitOfWork, defect_id: str, eta: date, reason: str) -> EtaRow:
     return row
 
 
+def eta_from_tracker(unit: UnitOfWork, defect_id: str, due: date, key: str) -> str | None:
+    """Development set a due date in its tracker: it is the date of the fix at once.
+
+    Args:
+        key: the issue.
+
+    Returns:
+        Why it could not be told (the date has passed, the defect is closed), or None.
+    """
+    try:
+        set_eta(unit, defect_id, due, f"planned by development ({key})")
+    except RefusedError as error:
+        unit.record("defect", defect_id, "eta_refused", reason=str(error), eta=due.isoformat(), key=key)
+        return str(error)
+    return None
+
+
 def note_on_cases(
     unit: UnitOfWork, promise: PromiseRow, type_: str, *, at: datetime | None = None, **payload: Any
 ) -> None:

@@ -111,6 +111,22 @@ def verify(
     return {**answer.as_json(), "version": tag}
 
 
+def rerun(
+    *, product: Path, home: Path | None, bundle: Path, version: str, progress: Progress
+) -> dict[str, Any]:
+    """What the bundle's scenario does on ``version``; it says nothing of a fix, for that takes both sides.
+
+    Raises:
+        TamperedError: the bundle is not as it was written.
+        TestbenchError: the bundle or the version cannot be used.
+    """
+    check_sums(bundle)
+    bench = Bench.open(product, home=home, progress=progress)
+    tag = rules.tag_of(version, bench.versions()) or version
+    verdict = bench.run(bench.load(bundle / "scenario"), tag, runs=None)
+    return {"version": tag, "verdict": _without_logs(verdict), "signature": load_case(bundle).signature}
+
+
 def _steps(scenario: Scenario, language: Literal["ru", "en"]) -> list[str]:
     """The steps without their numbers: whoever shows them numbers them in its own way."""
     return [line.partition(". ")[2] for line in describe(scenario, language).splitlines()]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,7 +26,8 @@ def jobs(app: Garant) -> Mapping[str, JobFunction]:
     """The subject's jobs."""
     return {
         "reproduction.run": lambda job: _reproduce(app, job),
-        "reproduction.verify": lambda job: _verify(app, job),
+        "reproduction.verify": lambda job: _on_bundle(app, job, bench.verify),
+        "reproduction.rerun": lambda job: _on_bundle(app, job, bench.rerun),
     }
 
 
@@ -82,14 +83,14 @@ def _progress(job: RunningJob) -> Progress:
     return report
 
 
-def _verify(app: Garant, job: RunningJob) -> dict[str, Any]:
+def _on_bundle(app: Garant, job: RunningJob, play: Callable[..., dict[str, Any]]) -> dict[str, Any]:
     with app.database.reading() as session:
         defect = queries.defect(session, job.args["defect"])
     if defect.bundle is None or not Path(defect.bundle).exists():
         raise GarantError(
             f"the bundle of defect {defect.id} is not there any more: reproduce a case of it again"
         )
-    return bench.verify(
+    return play(
         product=bench.require_product(app.settings.product),
         home=None,
         bundle=Path(defect.bundle),

@@ -6,10 +6,14 @@ No client, store or person of a client is named: development needs how many are 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
+from pipeline.trackers.markup import Code, Heading, Link, Numbered, Paragraph, Part
 from pipeline.trackers.port import Draft
+
+#: More steps than this nobody reads; the bundle has them all.
+_MOST_STEPS = 60
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,48 +48,95 @@ class Findings:
     digest: str
 
 
+@dataclass(frozen=True, kw_only=True)
+class House:
+    """What an installation wants on its issues (settings ``tracker``).
+
+    Attributes:
+        components: beginning of a signature -> component; the longest beginning that fits counts, ``*`` is
+            for all others.
+        diff_url: address of a comparison, with {parent} and {commit}.
+        commands: whether somebody may ask for re-runs by a comment.
+    """
+
+    labels: Sequence[str] = ()
+    components: Mapping[str, str] = field(default_factory=dict)
+    fields: Mapping[str, Any] = field(default_factory=dict)
+    diff_url: str | None = None
+    commands: bool = False
+
+
 def label(defect: str) -> str:
     """The label by which the defect's issue is found again."""
     return f"garant-{defect.lower()}"
 
 
-def draft(found: Findings) -> Draft:
+def component(signature: str, components: Mapping[str, str]) -> str | None:
+    """The component for a signature, or None when nothing fits."""
+    fitting = [start for start in components if start != "*" and signature.startswith(start)]
+    return components.get(max(fitting, key=len, default="*"))
+
+
+def draft(found: Findings, house: House | None = None) -> Draft:
     """The issue: symptom, versions, culprit, figures, steps, replay."""
-    span = f"since {found.first_bad_release}" if found.first_bad_release else f"in {found.version}"
-    sections = [
-        ("What happens", [found.title, f"Signature: {found.signature}"]),
-        ("Versions", _versions(found)),
-        ("Culprit", _culprit(found)),
-        ("Verdict", [_verdict(found)]),
-        ("Minimal steps", [f"{n}. {step}" for n, step in enumerate(found.steps, 1)] or ["See the bundle."]),
-        ("Replay", _replay(found)),
-        ("Hit", [f"{found.clients} {'client' if found.clients == 1 else 'clients'}"]),
+    house = house or House()
+    since, until = found.first_bad_release, found.version
+    span = f"since {since}" if since else f"in {until}"
+    part = component(found.signature, house.components)
+    body: list[Part] = [
+        Heading("What happens"),
+        Paragraph((found.title, f"Signature: {found.signature}")),
+        Heading("Versions"),
+        Paragraph(_versions(found)),
+        Heading("Culprit"),
+        *_culprit(found, house.diff_url),
+        Heading("Verdict"),
+        Paragraph((_verdict(found),)),
+        Heading("Minimal steps"),
+        *_steps(found),
+        Heading("Replay"),
+        *_replay(found, commands=house.commands),
+        Heading("Hit"),
+        Paragraph((f"{found.clients} {'client' if found.clients == 1 else 'clients'}",)),
+        Paragraph(("", f"Defect {found.defect}, filed by Garant.")),
     ]
-    body = "\n\n".join("\n".join([f"{head}:", *lines]) for head, lines in sections)
     return Draft(
         label=label(found.defect),
-        title=f"{found.title} ({found.product}, {span})",
-        body=f"{body}\n\nDefect {found.defect}, filed by Garant.",
+        title=" ".join(f"{found.title} ({found.product}, {span})".split()),
+        body=body,
+        labels=tuple(house.labels),
+        components=(part,) if part else (),
+        fields=dict(house.fields),
     )
 
 
-def _versions(found: Findings) -> list[str]:
-    lines = [f"Reproduced on {found.product} {found.version}."]
-    if found.first_bad_release:
-        lines.append(f"First bad release: {found.first_bad_release}.")
-    return lines
+def _versions(found: Findings) -> tuple[str, ...]:
+    seen = f"Reproduced on {found.product} {found.version}."
+    first = found.first_bad_release
+    if not first:
+        return (seen,)
+    span = (
+        first if first.removeprefix("v") == found.version.removeprefix("v") else f"{first} to {found.version}"
+    )
+    return seen, f"First bad release: {first}. Bad: {span}."
 
 
-def _culprit(found: Findings) -> list[str]:
+def _culprit(found: Findings, diff_url: str | None) -> list[Part]:
     if found.first_bad_commit is None:
-        return ["Not narrowed down to one commit."]
+        return [Paragraph(("Not narrowed down to one commit.",))]
     lines = [f"Commit {found.first_bad_commit}"]
     if found.culprit:
         said = [found.culprit.get(name) for name in ("author", "date", "subject")]
         lines.append(", ".join(str(part) for part in said if part))
-    if found.parent_commit:
-        lines.append(f"Diff: git diff {found.parent_commit} {found.first_bad_commit}")
-    return lines
+    parts: list[Part] = [Paragraph(tuple(lines))]
+    if found.parent_commit is None:
+        return parts
+    if diff_url is not None:
+        address = diff_url.replace("{parent}", found.parent_commit).replace(
+            "{commit}", found.first_bad_commit
+        )
+        parts.append(Link("Diff", address))
+    return [*parts, Code((f"git diff {found.parent_commit} {found.first_bad_commit}",))]
 
 
 def _verdict(found: Findings) -> str:
@@ -101,10 +152,21 @@ def _verdict(found: Findings) -> str:
     return f"{text}."
 
 
-def _replay(found: Findings) -> list[str]:
+def _steps(found: Findings) -> list[Part]:
+    if not found.steps:
+        return [Paragraph(("See the bundle.",))]
+    shown: list[Part] = [Numbered(tuple(found.steps[:_MOST_STEPS]))]
+    if len(found.steps) > _MOST_STEPS:
+        shown.append(Paragraph((f"{len(found.steps) - _MOST_STEPS} more steps are in the bundle.",)))
+    return shown
+
+
+def _replay(found: Findings, *, commands: bool) -> list[Part]:
     folder = found.bundle.removesuffix(".tar.gz")
+    ask = ("Or have it done on Garant's bench: a comment here that begins with /reproduce VERSION.",)
     return [
-        f"tar xzf {found.bundle} && pytest {folder}",
-        f"On another version: testbench replay {folder} --version VERSION",
-        f"The bundle is attached (sha256 {found.digest}).",
+        Code((f"tar xzf {found.bundle} && pytest {folder}",)),
+        Paragraph(("On another version:",)),
+        Code((f"testbench replay {folder} --version VERSION",)),
+        Paragraph((f"The bundle is attached (sha256 {found.digest}).", *(ask if commands else ()))),
     ]

@@ -1,36 +1,43 @@
-"""The jobs ``tracker.file`` and ``tracker.comment``: once, however often repeated or killed."""
+"""The subject's jobs: each touches the tracker once, however often it is repeated or killed."""
 
 from __future__ import annotations
 
 import os
-import tempfile
+from collections.abc import Callable
 from contextlib import closing
 from datetime import timedelta
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline.defects import queries
-from pipeline.defects.tables import DefectRow
 from pipeline.engine.dispatch import JobFunction, JobRetryError, RunningJob
-from pipeline.errors import RefusedError, UnavailableError
-from pipeline.trackers import archives, rules
-from pipeline.trackers.drafts import Findings, draft, label
-from pipeline.trackers.errors import UnknownOutcomeError
+from pipeline.errors import GarantError, RefusedError, UnavailableError
+from pipeline.trackers import filing, following, rules
+from pipeline.trackers.drafts import label
+from pipeline.trackers.errors import BusyError, UnknownOutcomeError
 from pipeline.trackers.jira import JiraTracker
 from pipeline.trackers.local import LocalTracker
-from pipeline.trackers.port import Draft, Issue, Tracker
+from pipeline.trackers.port import Tracker
 from pipeline.trackers.tables import FilingRow
 
 if TYPE_CHECKING:
     from pipeline.application import Garant
 
+#: Between two searches for doubles: each reads all our issues.
+_DOUBLES_EVERY = timedelta(hours=1)
+_Work = Callable[["Garant", Tracker, RunningJob], dict[str, Any]]
+
 
 def jobs(app: Garant) -> dict[str, JobFunction]:
     """By kind of job."""
-    return {
-        "tracker.file": lambda job: _patient(app, job, _file),
-        "tracker.comment": lambda job: _patient(app, job, _comment),
+    works: dict[str, _Work] = {
+        "tracker.file": filing.file,
+        "tracker.comment": _comment,
+        "tracker.reopen": following.reopen,
+        "tracker.look": following.look,
+        "tracker.sync": following.sync,
+        "tracker.reconcile": following.reconcile,
     }
+    patient = {kind: _patiently(app, work) for kind, work in works.items()}
+    return {**patient, "tracker.follow": lambda job: _follow(app, job)}
 
 
 def open_tracker(app: Garant) -> Tracker:
@@ -56,119 +63,53 @@ def open_tracker(app: Garant) -> Tracker:
     return JiraTracker(settings, token=token)
 
 
-def _patient(app: Garant, job: RunningJob, work: Any) -> dict[str, Any]:
+def _patiently(app: Garant, work: _Work) -> JobFunction:
     """Do the work; a tracker that is away, and a creation in doubt, are waited for as long as it takes."""
-    name = label(job.args["defect"])
-    try:
-        with closing(open_tracker(app)) as tracker:
-            outcome: dict[str, Any] = work(app, tracker, job)
-            return outcome
-    except (UnavailableError, UnknownOutcomeError) as error:
-        with app.unit(f"job:{job.effect_id}") as unit:
-            row = unit.session.get(FilingRow, name, with_for_update=True) or _new_filing(name)
-            unit.session.add(row)
-            row.tries += 1
-            again = rules.wait(row.tries)
-        raise JobRetryError(str(error), after=again, counts=False) from error
+
+    def run(job: RunningJob) -> dict[str, Any]:
+        try:
+            with closing(open_tracker(app)) as tracker:
+                return work(app, tracker, job)
+        except (UnavailableError, UnknownOutcomeError) as error:
+            asked = error.after if isinstance(error, BusyError) else None
+            again = rules.wait(_tries(app, job), asked)
+            raise JobRetryError(str(error), after=again, counts=False) from error
+
+    return run
 
 
-def _file(app: Garant, tracker: Tracker, job: RunningJob) -> dict[str, Any]:
-    with app.database.reading() as session:
-        defect = queries.defect(session, job.args["defect"])
-        clients = len(queries.clients_of(session, defect.id))
-    if defect.bundle is None:
-        raise RefusedError(f"defect {defect.id} has no bundle: reproduce it first")
-    with tempfile.TemporaryDirectory(prefix="garant-file-") as folder:
-        archive = Path(folder) / f"{defect.id}.tar.gz"
-        digest = archives.pack(Path(defect.bundle), archive, name=defect.id)
-        job.report("looking for the issue", done=0, total=3)
-        issue = _issue(app, tracker, job, draft(_findings(defect, clients, archive.name, digest)))
-        job.report(f"attaching the bundle to {issue.key}", done=1, total=3)
-        tracker.attach(issue.key, archive.name, archive)
-    job.report(f"commenting on {issue.key}", done=2, total=3)
-    tracker.comment(
-        issue.key,
-        f"The bundle {archive.name} (sha256 {digest}) is attached. It runs by itself: "
-        "unpack it, then `pytest`.",
-        f"{defect.id}:bundle:{digest[:12]}",
-    )
-    if app.settings.tracker.link_base is not None:
-        url = f"{app.settings.tracker.link_base.rstrip('/')}/defects/{defect.id}"
-        tracker.link(issue.key, label(defect.id), url, f"Garant: defect {defect.id}")
-    files = [file.name for file in tracker.state(issue.key).attachments]
-    return {"tracker": tracker.name, "key": issue.key, "url": issue.url, "attachments": files}
-
-
-def _issue(app: Garant, tracker: Tracker, job: RunningJob, wanted: Draft) -> Issue:
-    """The defect's one issue: found by its label, or created when it is certain that there is none."""
+def _tries(app: Garant, job: RunningJob) -> int:
+    """How often the tracker was asked in vain for this defect, or for all of them."""
+    name = label(job.args["defect"]) if "defect" in job.args else job.kind
     with app.unit(f"job:{job.effect_id}") as unit:
-        row = unit.session.get(FilingRow, wanted.label, with_for_update=True)
-        key, doubt_since = (row.key, row.doubt_since) if row else (None, None)
-    if key is not None:
-        return tracker.state(key)
-    found = tracker.find(wanted.label)
-    if found:
-        _remember(app, job, wanted.label, key=found[0].key)
-        return found[0]
-    lag = timedelta(seconds=app.settings.tracker.index_lag_s if tracker.name == "jira" else 0)
-    if not rules.may_create(doubt_since, app.clock(), index_lag=lag):
-        raise UnknownOutcomeError(
-            f"an issue labelled {wanted.label} may have been created at {doubt_since}; searching until the "
-            f"index must show it ({app.settings.tracker.index_lag_s:.0f} s)"
-        )
-    # The trace first: whoever comes after a kill knows that a search may not show everything yet.
-    _remember(app, job, wanted.label, doubt=True)
-    try:
-        made = tracker.create(wanted)
-    except UnknownOutcomeError:
-        raise
-    except (UnavailableError, RefusedError):
-        _remember(app, job, wanted.label)  # certainly not created
-        raise
-    _remember(app, job, wanted.label, key=made.key)
-    return made
-
-
-def _remember(
-    app: Garant, job: RunningJob, name: str, *, key: str | None = None, doubt: bool = False
-) -> None:
-    with app.unit(f"job:{job.effect_id}") as unit:
-        row = unit.session.get(FilingRow, name, with_for_update=True) or _new_filing(name)
+        row = unit.session.get(FilingRow, name, with_for_update=True) or filing.new_filing(name)
         unit.session.add(row)
-        row.key = key
-        row.doubt_since = unit.now if doubt else None
-        if key is not None:
-            row.tries = 0
-
-
-def _new_filing(name: str) -> FilingRow:
-    return FilingRow(label=name, doubt_since=None, key=None, tries=0)
-
-
-def _findings(defect: DefectRow, clients: int, bundle: str, digest: str) -> Findings:
-    return Findings(
-        defect=defect.id,
-        product=defect.product,
-        signature=defect.signature,
-        title=defect.title,
-        verdict=defect.verdict,
-        version=defect.version,
-        rate=defect.rate,
-        interval=defect.interval,
-        runs=defect.runs,
-        first_bad_release=defect.first_bad_release,
-        first_bad_commit=defect.first_bad_commit,
-        parent_commit=defect.parent_commit,
-        culprit=defect.culprit,
-        events_before=defect.events_before,
-        events_after=defect.events_after,
-        steps=defect.steps.get("en") or defect.steps.get("ru") or [],
-        clients=clients,
-        bundle=bundle,
-        digest=digest,
-    )
+        row.tries += 1
+        return row.tries
 
 
 def _comment(app: Garant, tracker: Tracker, job: RunningJob) -> dict[str, Any]:
     added = tracker.comment(job.args["key"], job.args["text"], job.args["marker"])
     return {"key": job.args["key"], "added": added}
+
+
+def _follow(app: Garant, job: RunningJob) -> dict[str, Any]:
+    """Look for what development changed, and at times for doubles; then again after a while, without end.
+
+    One job for ever, so two workers never look at once. What goes wrong is said in its row and tried again.
+    """
+    settings = app.settings.tracker
+    if settings.kind != "jira" or settings.poll_s == 0:
+        return {"stopped": "polling is off: tracker.kind or tracker.poll_s"}
+    again = timedelta(seconds=settings.poll_s)
+    try:
+        with closing(open_tracker(app)) as tracker:
+            said = following.poll(app, tracker, job)
+            if following.is_due(app, following.DOUBLES, _DOUBLES_EVERY):
+                said |= following.reconcile(app, tracker, job)
+        text = ", ".join(f"{name}: {value}" for name, value in said.items())
+    except BusyError as error:
+        text, again = str(error), max(again, min(error.after or again, rules.LONGEST_WAIT))
+    except GarantError as error:
+        text = str(error)
+    raise JobRetryError(text, after=again, counts=False)

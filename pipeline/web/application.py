@@ -18,7 +18,19 @@ from starlette.responses import Response
 from starlette.types import Scope
 
 from pipeline.errors import ConflictError, GarantError, NotFoundError, RefusedError, UnavailableError
-from pipeline.web import api, cases, defects, entrance, fleet, notices, overview, releases, rollouts, tracker
+from pipeline.web import (
+    api,
+    cases,
+    defects,
+    entrance,
+    fleet,
+    hooks,
+    notices,
+    overview,
+    releases,
+    rollouts,
+    tracker,
+)
 from pipeline.web.access import Gate, Guard
 from pipeline.web.pages import Page
 
@@ -35,7 +47,7 @@ _STATUS = {
 
 
 def create_app(garant: Garant, token: str) -> FastAPI:
-    """The pages and the API over an application; read only.
+    """The pages and the API over an application; read only, but for what Jira's webhook rings for.
 
     Args:
         token: the access token (``access.access_token``).
@@ -52,8 +64,8 @@ def create_app(garant: Garant, token: str) -> FastAPI:
     app.state.garant = garant
     app.state.gate = Gate(token)
     app.state.stopping = False
-    subjects = (api, entrance, overview, cases, defects, tracker, notices, releases, rollouts, fleet)
-    for subject in subjects:
+    pages = (entrance, overview, cases, defects, tracker, notices, releases, rollouts, fleet)
+    for subject in (api, hooks, *pages):
         app.include_router(subject.router)
     app.mount("/static", StaticFiles(directory=Path(__file__).parent / "static"))
     for kind in (GarantError, HTTPException, RequestValidationError, OperationalError, Exception):
@@ -72,7 +84,7 @@ def create_app(garant: Garant, token: str) -> FastAPI:
 
 async def _failed(request: Request, error: Exception) -> Response:
     status, reason = _told(error)
-    if request.scope["path"].startswith(("/api", "/health")):
+    if request.scope["path"].startswith(("/api", "/health", "/hooks")):
         return _problem(status, reason)
     page = Page(request)
     return page.show("failed.html.j2", status=status, code=status.value, reason=reason)

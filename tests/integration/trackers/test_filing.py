@@ -21,22 +21,19 @@ from pipeline.settings import Settings, TrackerSettings
 from pipeline.trackers.errors import UnknownOutcomeError
 from pipeline.trackers.jira import JiraTracker
 from pipeline.trackers.jira_server import Fault, JiraServer
+from pipeline.trackers.markup import Paragraph
 from pipeline.trackers.port import Draft
 
 CREATE = "/issue$"
 ATTACH = "/attachments$"
 
 
-@pytest.fixture(params=["Cloud", "Server"])
-def server(request: pytest.FixtureRequest, clock: Any) -> Iterator[JiraServer]:
-    with JiraServer(flavour=request.param, index_lag_s=120, clock=lambda: clock.now.timestamp()) as started:
-        yield started
-
-
 @pytest.fixture
 def filed(app: Garant, server: JiraServer, tmp_path: Path, clock: Any) -> Callable[..., str]:
     """Files D-000001 and lets two hours of workers pass; returns the job's state."""
-    tracker = TrackerSettings(kind="jira", url=server.url, timeout_s=0.5, link_base="https://garant.invalid")
+    tracker = TrackerSettings(
+        kind="jira", url=server.url, timeout_s=0.5, poll_s=0, link_base="https://garant.invalid"
+    )
     app.settings = Settings(home=app.settings.home, tracker=tracker)
     bundle = tmp_path / "bundle"
     bundle.mkdir()
@@ -71,7 +68,7 @@ def assert_one_issue(app: Garant, server: JiraServer) -> None:
     issue = server.issues["SET-1"]
     assert [name for name, _ in issue.attachments.values()] == ["D-000001.tar.gz"]
     assert len(issue.comments) == 1
-    assert issue.fields["labels"] == ["garant-d-000001"]
+    assert issue.fields["labels"] == ["garant-d-000001", "garant"]
     assert list(issue.links) == ["garant-d-000001"]
     with app.database.reading() as session:
         row = queries.defect(session, "D-000001")
@@ -118,7 +115,7 @@ class Killed(BaseException):
     """What kill -9 looks like from inside."""
 
 
-@pytest.mark.parametrize("step", range(1, 9))
+@pytest.mark.parametrize("step", range(1, 10))
 def test_killed_after_any_request(
     app: Garant, server: JiraServer, filed: Callable[..., str], clock: Any, step: int
 ) -> None:
@@ -168,7 +165,7 @@ def test_an_issue_that_somebody_filed_already_is_taken(
 ) -> None:
     """Our database was restored from yesterday's backup: the label finds today's issue."""
     jira = JiraTracker(TrackerSettings(kind="jira", url=server.url))
-    jira.create(Draft(label="garant-d-000001", title="t", body="b"))
+    jira.create(Draft(label="garant-d-000001", title="t", body=[Paragraph(("b",))]))
     jira.close()
     clock.advance(timedelta(minutes=3))
 
@@ -207,7 +204,7 @@ def test_errors_name_the_cause(server: JiraServer, tmp_path: Path) -> None:
     jira = JiraTracker(TrackerSettings(kind="jira", url=server.url, timeout_s=0.2))
     server.faults.append(Fault("POST", CREATE, "slow", seconds=0.5))
     with pytest.raises(UnknownOutcomeError):
-        jira.create(Draft(label="a", title="t", body="b"))
+        jira.create(Draft(label="a", title="t", body=[Paragraph(("b",))]))
     jira.close()
     shutil.rmtree(tmp_path)
     assert issubclass(UnknownOutcomeError, GarantError)

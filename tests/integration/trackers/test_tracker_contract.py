@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -16,9 +16,14 @@ from pipeline.settings import TrackerSettings
 from pipeline.trackers.jira import JiraTracker
 from pipeline.trackers.jira_server import JiraServer, basic
 from pipeline.trackers.local import LocalTracker
+from pipeline.trackers.markup import Heading, Paragraph
 from pipeline.trackers.port import Draft, Tracker
 
-DRAFT = Draft(label="garant-d-000001", title="Receipt does not add up", body="What happens:\n…")
+DRAFT = Draft(
+    label="garant-d-000001",
+    title="Receipt does not add up",
+    body=[Heading("What happens"), Paragraph(("…",))],
+)
 
 
 def local(request: pytest.FixtureRequest, kind: str, folder: Path) -> Iterator[Tracker]:
@@ -74,7 +79,7 @@ def test_created_is_found_by_its_label(tracker: Tracker) -> None:
 def test_issues_are_found_oldest_first(tracker: Tracker) -> None:
     """With two labels there are two issues, each found by its own."""
     first = tracker.create(DRAFT)
-    second = tracker.create(Draft(label="garant-d-000002", title="Other", body="b"))
+    second = tracker.create(Draft(label="garant-d-000002", title="Other", body=[Paragraph(("b",))]))
 
     assert first.key != second.key
     assert [second.key] == [issue.key for issue in tracker.find("garant-d-000002")]
@@ -119,3 +124,40 @@ def test_an_issue_that_does_not_exist(tracker: Tracker, file: Path) -> None:
     ):
         with pytest.raises(NotFoundError):
             call()
+
+
+def test_moved_to_its_end_and_back(tracker: Tracker) -> None:
+    """Each way once: asked for again, it says that it is there; the report tells the same."""
+    key = tracker.create(DRAFT).key
+
+    assert tracker.move(key, done=True)
+    assert not tracker.move(key, done=True)
+    assert (tracker.report(key).done, tracker.state(key).done) == (True, True)
+    assert tracker.move(key, done=False)
+    assert (tracker.report(key).done, tracker.report(key).resolution) == (False, None)
+
+
+def test_our_own_comments_are_no_remarks(tracker: Tracker) -> None:
+    """Else we would answer ourselves without end."""
+    key = tracker.create(DRAFT).key
+    tracker.comment(key, "/reproduce 10.4.2", "D-000001:usage:1")
+
+    assert tracker.remarks(key) == []
+
+
+def test_doubles_are_linked_once(tracker: Tracker) -> None:
+    """The second time it says that it was so."""
+    first = tracker.create(DRAFT).key
+    second = tracker.create(Draft(label="garant-d-000002", title="Other", body=[Paragraph(("b",))])).key
+
+    assert tracker.duplicates(second, first)
+    assert not tracker.duplicates(second, first)
+
+
+def test_what_changed_is_found_and_the_settings_fit(tracker: Tracker) -> None:
+    """A new issue is a change; ours are found together by the common label."""
+    key = tracker.create(DRAFT).key
+
+    assert [report.key for report in tracker.changed(timedelta(hours=1))] == [key]
+    assert [issue.key for issue in tracker.find("garant")] == [key]
+    assert [finding for finding in tracker.check() if not finding.ok] == []

@@ -13,7 +13,8 @@ import pytest
 
 from pipeline.errors import NotFoundError
 from pipeline.trackers.archives import pack
-from pipeline.trackers.drafts import Findings, draft, label
+from pipeline.trackers.drafts import Findings, House, component, draft, label
+from pipeline.trackers.markup import plain
 from pipeline.trackers.rules import may_create, wait
 
 FOUND = Findings(
@@ -45,17 +46,17 @@ def test_the_issue_says_all_that_development_needs() -> None:
 
     assert made.label == label("D-000007") == "garant-d-000007"
     assert made.title == "Receipt does not add up after a discount (set10, since 10.4.1)"
-    assert made.body == (
+    assert plain(made.body) == (
         "What happens:\n"
         "Receipt does not add up after a discount\n"
         "Signature: receipt-total\n\n"
         "Versions:\n"
         "Reproduced on set10 10.4.2.\n"
-        "First bad release: 10.4.1.\n\n"
+        "First bad release: 10.4.1. Bad: 10.4.1 to 10.4.2.\n\n"
         "Culprit:\n"
         "Commit 89abcdef\n"
         "A. Developer, 2026-02-03, Round discounts once\n"
-        "Diff: git diff 01234567 89abcdef\n\n"
+        "git diff 01234567 89abcdef\n\n"
         "Verdict:\n"
         "flaky: fails in 40% of runs (95 % interval 22% to 61%), 20 runs; minimised from 412 to 5 events.\n\n"
         "Minimal steps:\n"
@@ -63,7 +64,7 @@ def test_the_issue_says_all_that_development_needs() -> None:
         "2. sell 2 pieces with 15 % off\n\n"
         "Replay:\n"
         "tar xzf D-000007.tar.gz && pytest D-000007\n"
-        "On another version: testbench replay D-000007 --version VERSION\n"
+        "On another version:\ntestbench replay D-000007 --version VERSION\n"
         f"The bundle is attached (sha256 {'ab' * 32}).\n\n"
         "Hit:\n"
         "2 clients\n\n"
@@ -79,10 +80,36 @@ def test_what_is_not_known_is_not_made_up() -> None:
     made = draft(dataclasses.replace(FOUND, steps=[], clients=1, **unknown))
 
     assert made.title.endswith("(set10, in 10.4.2)")
-    assert "Not narrowed down to one commit." in made.body
-    assert "Verdict:\nflaky.\n" in made.body
-    assert "1 client\n" in made.body
-    assert "None" not in made.body
+    assert "Not narrowed down to one commit." in plain(made.body)
+    assert "Verdict:\nflaky.\n" in plain(made.body)
+    assert "1 client\n" in plain(made.body)
+    assert "None" not in plain(made.body)
+
+
+def test_the_installation_adds_what_its_project_wants() -> None:
+    """Labels, fields, the component by the longest beginning that fits, a link that shows the change."""
+    house = House(
+        labels=("retail",),
+        components={"receipt": "POS", "receipt-total": "Totals", "*": "Server"},
+        fields={"priority": {"name": "High"}},
+        diff_url="https://git.vendor.example/compare/{parent}...{commit}",
+        commands=True,
+    )
+    made = draft(FOUND, house)
+
+    assert (made.labels, made.components) == (("retail",), ("Totals",))
+    assert made.fields == {"priority": {"name": "High"}}
+    assert "Diff: https://git.vendor.example/compare/01234567...89abcdef" in plain(made.body)
+    assert "/reproduce VERSION" in plain(made.body)
+    assert component("z-report", house.components) == "Server"
+    assert component("z-report", {}) is None
+
+
+def test_a_long_way_is_cut_in_the_issue_not_in_the_bundle() -> None:
+    """More steps than anybody reads are counted, not shown."""
+    made = draft(dataclasses.replace(FOUND, steps=[f"step {n}" for n in range(1, 71)]))
+
+    assert "60. step 60\n10 more steps are in the bundle." in plain(made.body)
 
 
 def test_pack_is_the_same_for_the_same_content(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from pipeline.application import Garant
 from pipeline.errors import NotFoundError
 from pipeline.trackers import reading
 from pipeline.trackers.local import LocalTracker
+from pipeline.trackers.markup import Paragraph
 from pipeline.trackers.port import Draft
 
 
@@ -20,7 +21,9 @@ def tracker(app: Garant, tmp_path: Path) -> LocalTracker:
     file = tmp_path / "D-000001.tar.gz"
     file.write_bytes(b"bundle")
     for number in (1, 2):
-        made.create(Draft(label=f"garant-d-{number}", title=f"Defect {number}", body="What happens"))
+        made.create(
+            Draft(label=f"garant-d-{number}", title=f"Defect {number}", body=[Paragraph(("What happens",))])
+        )
     made.attach("SET-1", file.name, file)
     made.comment("SET-1", "Fixed in 10.4.3", "fixed")
     made.link("SET-1", "garant", "/defects/D-000001", "D-000001")
