@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Generic
 
 from testbench import statistics
-from testbench.drivers.port import Element, Layer, Reducible, S
+from testbench.drivers.port import Element, Layer, Reducible, S, Suspecting
 from testbench.errors import TestbenchError
 from testbench.minimisation import slices
 from testbench.outcomes import Kind, Outcome
@@ -76,6 +76,8 @@ class _Asker(Generic[S]):
         self.memo: dict[str, bool] = {}
         self.calls = self.runs = self.events = 0
         self.smallest = len(reducible.elements)
+        #: The last run that failed with the signature.
+        self.shown: Outcome | None = None
 
     def fails(self, kept: Sequence[int], patience: int = 1) -> bool:
         candidate = self.reducible.keep(kept)
@@ -97,6 +99,8 @@ class _Asker(Generic[S]):
             self.runs += 1
             self.events += size
             outcome = self.test(candidate).looking_for(self.signature)
+            if outcome.is_bad:
+                self.shown = outcome
             if outcome.kind is not Kind.INFRA:
                 return outcome
         raise TestbenchError(
@@ -137,7 +141,7 @@ def minimise(
             f"nothing to minimise: it did not fail with {signature!r} in {asker.runs} run(s) of the whole; "
             "run it again for a verdict (testbench run) and give its rate"
         )
-    kept = everything
+    kept = _suspected(reducible, asker) or everything
     for layer in Layer:
         for depth in range(_depth(elements, layer)):
             kept = _drop_units(elements, kept, layer, depth, asker.fails)
@@ -157,6 +161,17 @@ def minimise(
         events_replayed=asker.events,
         verified=_verify(result, verify or test, signature, tries * PATIENCE, certain=rate == 1),
     )
+
+
+def _suspected(reducible: Reducible[S], asker: _Asker[S]) -> list[int] | None:
+    """The first guess from the whole's own failure that fails too; None when there is none.
+
+    The price of a question is what is replayed, and the first halvings of a day replay the most.
+    """
+    if not isinstance(reducible, Suspecting) or asker.shown is None:
+        return None
+    guesses = (list(guess) for guess in reducible.suspected(asker.shown))
+    return next((guess for guess in guesses if asker.fails(guess)), None)
 
 
 def _depth(elements: Sequence[Element], layer: Layer) -> int:

@@ -1,6 +1,6 @@
-"""A day of a store of normal size, as diagnosis brings it: journals of every register and the server's documents.
+"""A day of a store of normal size, as diagnosis brings it: every journal and the server's documents.
 
-    python -m tests.evidence_bed.day FOLDER [--goods N --registers N --receipts N --seed S]
+python -m tests.evidence_bed.day FOLDER [--goods N --registers N --receipts N --seed S]
 """
 
 from __future__ import annotations
@@ -17,9 +17,7 @@ OPENING = datetime(2025, 11, 23, 5, tzinfo=UTC)
 PACKAGE = 1000
 
 
-def write(
-    folder: Path, *, goods: int, registers: int, receipts: int, seed: int = 1, uneven: int = 1
-) -> Path:
+def write(folder: Path, *, goods: int, registers: int, receipts: int, seed: int = 1, uneven: int = 1) -> Path:
     """Write the evidence into ``folder``; ``uneven`` receipts of the middle register show defect R05."""
     assortment = trading.goods(goods, seed)
     hosts = [_server(folder, assortment)]

@@ -9,7 +9,7 @@ from decimal import Decimal
 from pathlib import Path
 
 from testbench.drivers.port import Build, Limits
-from testbench.drivers.set10 import memory
+from testbench.drivers.set10 import memory, suspicion
 from testbench.drivers.set10.observing import Observer
 from testbench.drivers.set10.player import Over, Player
 from testbench.drivers.set10.processes import StartError
@@ -68,7 +68,9 @@ class SetDriver:
         if not findings:
             return Outcome.good(seconds=seconds, events=scenario.size)
         primary = findings[0]
-        detail = "\n".join(finding.text for finding in findings[:_SHOWN_FINDINGS])
+        told = [finding.text for finding in findings[:_SHOWN_FINDINGS]]
+        told.append(suspicion.unit_line(primary.where, result.units))
+        detail = "\n".join(line for line in told if line)
         return Outcome.bad(
             primary.signature,
             detail,

@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
-MEMORY = Path("/dev/shm")
+MEMORY = Path("/dev/shm")  # noqa: S108 - guarded by _root: only a folder of ours in it is used
 #: Less free memory than this, and the disk is used: a day of a large store takes a tenth of it.
 LEAST_FREE_BYTES = 1024**3
 _LINK = "store"
