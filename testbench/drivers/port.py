@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 from testbench.outcomes import Outcome
 
@@ -97,6 +97,18 @@ class Reducible(Protocol[S_co]):
         """The scenario with only these elements (ascending indices into ``elements``).
 
         Must not fail for any subset: what has become impossible is skipped when it is played.
+        """
+
+
+@runtime_checkable
+class Suspecting(Protocol):
+    """A reducible that can tell from a failure which elements have to do with it."""
+
+    def suspected(self, outcome: Outcome) -> Sequence[Sequence[int]]:
+        """Guesses at what is enough to fail like ``outcome`` (ascending indices), the smallest first.
+
+        Each is tried before the search, which starts from the first that fails; a wrong guess costs one
+        question and never changes what "smallest" means.
         """
 
 

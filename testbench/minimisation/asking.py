@@ -81,6 +81,8 @@ class Asker(Generic[S]):
         self.width = benches if test_all is not None else 1
         #: Questions that took a run, runs, elements replayed in them, and how often the search had to wait.
         self.calls = self.runs = self.events = self.rounds = 0
+        #: The first run that failed with the signature: one of the whole.
+        self.shown: Outcome | None = None
         self._smallest = len(reducible.elements)
         self._digests: dict[bytes, str] = {}
         self._seen: dict[str, _Seen] = {}
@@ -196,6 +198,8 @@ class Asker(Generic[S]):
                     failed = outcome
                 else:
                     outcomes[place] = outcome.looking_for(self._signature)
+                    if self.shown is None and outcomes[place].is_bad:
+                        self.shown = outcomes[place]
         if len(outcomes) < len(candidates):
             raise TestbenchError(
                 f"minimisation stopped: the bench failed {INFRA_TRIES} times in a row "

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Generic
 
-from testbench.drivers.port import Element, Layer, Reducible, S
+from testbench.drivers.port import Element, Layer, Reducible, S, Suspecting
 from testbench.errors import TestbenchError
 from testbench.minimisation import ahead, slices
 from testbench.minimisation.asking import Asker, RefutedError, TestAll
@@ -98,7 +98,7 @@ def minimise(
         )
     while True:
         try:
-            kept = _searched(elements, asker)
+            kept = _searched(reducible, asker)
             asker.prove()
             break
         except RefutedError:
@@ -119,8 +119,9 @@ def minimise(
     )
 
 
-def _searched(elements: Sequence[Element], asker: Asker[S]) -> list[int]:
-    kept = list(range(len(elements)))
+def _searched(reducible: Reducible[S], asker: Asker[S]) -> list[int]:
+    elements = reducible.elements
+    kept = _suspected(reducible, asker) or list(range(len(elements)))
     for layer in Layer:
         for depth in range(_depth(elements, layer)):
             kept = _drop_units(elements, kept, layer, depth, asker)
@@ -138,6 +139,17 @@ def _asked(
             search, lambda questions: asker.all_fail([kept_with(q) for q in questions]), asker.width
         )
     return search(lambda atoms: asker.fails(kept_with(atoms)))
+
+
+def _suspected(reducible: Reducible[S], asker: Asker[S]) -> list[int] | None:
+    """The first guess from the whole's own failure that fails too; None when there is none.
+
+    The price of a question is what is replayed, and the first halvings of a day replay the most.
+    """
+    if not isinstance(reducible, Suspecting) or asker.shown is None:
+        return None
+    guesses = (list(guess) for guess in reducible.suspected(asker.shown))
+    return next((guess for guess in guesses if asker.fails(guess)), None)
 
 
 def _depth(elements: Sequence[Element], layer: Layer) -> int:

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from testbench.drivers.port import Element, Layer
+from testbench.drivers.set10 import suspicion
+from testbench.outcomes import Outcome
 from testbench.scenarios.schema import Scenario
 
 #: Whole elements of a goods catalogue that our own writers and the ERP sides make; cut out of the text, so
@@ -17,6 +19,7 @@ _GOOD = re.compile(
     rb"(?:/>|(?<!/)>.*?</(?P=tag)>)[ \t]*\r?\n?",
     re.DOTALL,
 )
+_CODE = re.compile(rb"<bar-code\b[^>]*?\bcode=\"([^\"]*)\"")
 
 
 @dataclass(frozen=True)
@@ -26,6 +29,7 @@ class _Piece:
     document: str
     start: int
     end: int
+    article: str
 
 
 @dataclass
@@ -43,8 +47,8 @@ class Reduction:
         data = []
         for name, content in sorted(self.scenario.contents.items()):
             for found in _GOOD.finditer(content):
-                self._pieces.append(_Piece(name, found.start(), found.end()))
                 article = found["value"].decode("utf-8", "replace")
+                self._pieces.append(_Piece(name, found.start(), found.end(), article))
                 data.append(Element(f"{found['tag'].decode()} {article}", f"document:{name}", Layer.DATA))
         registers = [
             Element(f"register {register}", f"register:{register}", Layer.CONFIGURATION)
@@ -75,6 +79,37 @@ class Reduction:
             registers=registers,
             observe=tuple(point for point in self.scenario.observe if point.after in observed),
         )
+
+    def suspected(self, outcome: Outcome) -> list[list[int]]:
+        """``testbench.drivers.port.Suspecting``: the failing receipt, register, article."""
+        about = suspicion.subject(outcome)
+        codes = self._codes()
+        found = []
+        for places in suspicion.guesses(about, self.scenario.events):
+            events = [self.scenario.events[place] for place in places]
+            used = {about.article} if about.article else set()
+            used |= {article for code in suspicion.scanned(events) for article in codes.get(code, ())}
+            goods = [
+                index
+                for index, piece in enumerate(self._pieces, len(self.scenario.events))
+                if piece.article in used
+            ]
+            at_work = {event.register_ for event in events}
+            registers = [
+                index
+                for index, register in enumerate(self.scenario.registers, self._first_register)
+                if register in at_work
+            ]
+            found.append([*places, *goods, *registers])
+        return found
+
+    def _codes(self) -> dict[str, set[str]]:
+        """Barcode -> articles that any document gives it to: a barcode may move from one to another."""
+        codes: dict[str, set[str]] = {}
+        for piece in self._pieces:
+            for code in _CODE.findall(self.scenario.contents[piece.document], piece.start, piece.end):
+                codes.setdefault(code.decode("utf-8", "replace"), set()).add(piece.article)
+        return codes
 
     def _cut(self, name: str, kept: set[int]) -> bytes:
         content = self.scenario.contents[name]
