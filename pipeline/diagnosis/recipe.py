@@ -72,7 +72,11 @@ def _exchange(folder: str) -> Item:
 _SERVER = (
     Item(what="status", source="http://127.0.0.1:8090/status", target="status.json", max_bytes=MIB),
     Item(what="prices on the server", source="http://127.0.0.1:8090/catalog", target="catalog.json"),
-    *(_exchange(folder) for folder in ("products/success", "products/error", "cards/success", "cards/error")),
+    *(
+        _exchange(f"{kind}/{end}")
+        for kind in ("products", "cards", "discounts")
+        for end in ("success", "error")
+    ),
     _exchange("reports"),
 )
 _REGISTER = (
