@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from testbench.drivers.port import Element, Layer
 from testbench.scenarios.schema import Scenario
 
-#: Whole elements of goods catalogues and promotions that our own writers and the ERP sides make; cut out of the
-#: text, so that everything else of the document stays byte for byte what the store had.
+#: Whole elements of goods catalogues and promotions that our own writers and the ERP sides make; cut out of
+#: the text, so that everything else of the document stays byte for byte what the store had.
 _GOOD = re.compile(
     rb"[ \t]*<(?P<tag>good|price-entry|(?:min-price|max-discount|sale-denied)-restriction"
     rb"|AdvertisingAction)\b[^>]*?(?P<key>\bmarking-of-the-good|\bsubject-code|\bAdvertActGUID)=\"(?P<value>[^\"]*)\"[^>]*?"

@@ -66,13 +66,25 @@ class Store:
         assert answer["ok"], (action, payload, answer)
         return answer
 
-    def soap(self, service: str, namespace: str, operation: str, parameters: str) -> Element:
+    def processing(self, operation: str, parameters: str) -> Element:
+        """A call of the bonus processing."""
+        service = "SET/Cards/ExternalSystemCardsProcessing"
+        return self.soap(service, "http://processing.cards.crystals.ru/", operation, parameters, "/SET-Cards")
+
+    def soap(
+        self,
+        service: str,
+        namespace: str,
+        operation: str,
+        parameters: str,
+        prefix: str = "/SET-ERPIntegration",
+    ) -> Element:
         """A SOAP call; the answer's body."""
         envelope = (
             f'<s:Envelope xmlns:s="{SOAP}" xmlns:c="{namespace}"><s:Body><c:{operation}>{parameters}'
             f"</c:{operation}></s:Body></s:Envelope>"
         )
-        status, body = self.call(None, "POST", f"/SET-ERPIntegration/{service}", envelope.encode())
+        status, body = self.call(None, "POST", f"{prefix}/{service}", envelope.encode())
         assert status == 200, body
         found = ElementTree.fromstring(body).find(f"{{{SOAP}}}Body")
         assert found is not None
