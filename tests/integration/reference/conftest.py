@@ -139,7 +139,9 @@ class Reference:
         return target
 
     @contextmanager
-    def store(self, revision: str, folder: Path, registers: int = 1) -> Iterator[Store]:
+    def store(
+        self, revision: str, folder: Path, registers: int = 1, settings: dict[str, Any] | None = None
+    ) -> Iterator[Store]:
         """A store of that version with its data in `folder`, at 2025-11-23 10:00 in Moscow."""
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "clock").write_text("2025-11-23T10:00:00+03:00")
@@ -148,6 +150,7 @@ class Reference:
             "listen": "127.0.0.1:0",
             "clock_file": str(folder / "clock"),
             "transport_interval_s": 0,
+            **(settings or {}),
         }
         config = {
             "server": {**common, "data_dir": str(folder / "server"), "log_file": str(folder / "server.log")},

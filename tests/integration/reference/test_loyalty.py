@@ -309,10 +309,9 @@ def test_restriction_for_unknown_goods_is_refused(store: Any) -> None:
 def test_marking_code_is_sold_once(store: Any) -> None:
     """On either register, with or without GS, until it has come back by a return."""
 
-    def scan(register: int, mark: str | None, **opening: Any) -> dict[str, Any]:
+    def scan(register: int, mark: str, **opening: Any) -> dict[str, Any]:
         store.do(register, "receipt.open", **opening)
-        given = {} if mark is None else {"mark": mark}
-        answer: dict[str, Any] = store.act(register, "receipt.add", barcode="1009", **given)
+        answer: dict[str, Any] = store.act(register, "receipt.add", barcode="1009", mark=mark)
         if answer["ok"]:
             answer["number"] = _end(store, 10000, register)
         else:
@@ -320,7 +319,6 @@ def test_marking_code_is_sold_once(store: Any) -> None:
         store.do(register, "sync")
         return answer
 
-    assert "scan its marking code" in scan(1, None)["error"]
     assert "not a marking code" in scan(1, "4600000000015")["error"]
     sold = scan(1, MARK + "\x1d93dGVz")
     assert "has been sold by receipt 1/1/" in scan(2, MARK + "93dGVz")["error"]
@@ -335,12 +333,27 @@ def test_marking_code_is_sold_once(store: Any) -> None:
     assert tokens == {MARK}
 
 
-def test_marked_goods_need_the_server(store: Any) -> None:
-    """With the LAN cut another register may have sold the code: the sale is refused."""
+def test_marking_codes_need_the_server(store: Any) -> None:
+    """With the LAN cut another register may have sold the code: it is refused. Without codes it sells on."""
+    assert _begin(store, "1009") == 10000
+    store.do(1, "receipt.cancel")
     store.do(1, "network.cut")
     store.do(1, "receipt.open")
 
     assert "no network" in store.act(1, "receipt.add", barcode="1009", mark=MARK)["error"]
+
+
+def test_store_may_require_codes(reference: Any, tmp_path: Any) -> None:
+    """Setting codes_required: a marked good is not sold without its code."""
+    with reference.store(LAST, tmp_path / "store", settings={"codes_required": True}) as strict:
+        document = f"<goods-catalog>{_good('9', more='<mark-type>MILK</mark-type>')}</goods-catalog>"
+        assert strict.import_goods(document.encode(), "1") == ("3", "correct")
+        strict.do(1, "sync")
+        strict.do(1, "shift.open")
+        strict.do(1, "receipt.open")
+
+        assert "scan its marking code" in strict.act(1, "receipt.add", barcode="1009")["error"]
+        assert strict.act(1, "receipt.add", barcode="1009", mark=MARK)["ok"]
 
 
 def test_fiscal_drive_is_replaced_between_shifts(store: Any) -> None:
