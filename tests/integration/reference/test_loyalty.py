@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Callable, Iterator
+from datetime import date
 from decimal import Decimal
 from typing import Any
 
 import pytest
 
-from testbench.reference import load_series
+from testbench.reference import load_series, trading
 
 LAST = load_series().releases[-1].tag
 DAY = "2025-11-23"
@@ -391,3 +392,43 @@ def test_shift_over_midnight_keeps_its_day_and_ends_after_24_hours(store: Any) -
     assert purchase.get("saletime", "").startswith("2025-11-24T00:10")
     assert purchase.get("operDay", "").startswith(DAY)
     assert Decimal(report.findtext("amountByPurchaseFiscal")) == 100
+
+
+def test_generated_shift_trades_loyalty(run_store: Callable[..., Any]) -> None:
+    """Promotions, coupons, bonuses and marked goods of the generator: nothing is refused, all adds up."""
+    assortment = trading.goods(60, with_marked=True)
+    promoted = trading.promotions(assortment)
+    with run_store(LAST) as store:
+        for folder, document in (
+            ("products", trading.goods_document(assortment, 101, date(2025, 11, 1))),
+            ("cards", trading.cards_document()),
+            ("discounts", trading.promotions_document(promoted, date(2025, 11, 1))),
+        ):
+            content = base64.b64encode(document).decode()
+            store.do(None, "erp.file", folder=folder, name="d.xml", content=content)
+        store.do(1, "sync")
+        for card in trading.CARD_NUMBERS:
+            store.processing(
+                "chargeOnBonusAccount", f"<cardNumber>{card}</cardNumber><chargeSum>200.00</chargeSum>"
+            )
+        actions = trading.shift(assortment, 60, with_cards=True, promoted=promoted, bonuses=20000)
+        for action in actions:
+            store.do(1, action["type"], **action["payload"])
+        purchases = store.exported("getPurchasesByOperDay", DAY)
+        balances = [
+            store.processing("getActiveBonusAccounts", f"<cardNumber>{card}</cardNumber>").findtext(
+                ".//balance"
+            )
+            for card in trading.CARD_NUMBERS
+        ]
+
+    paid = [
+        Decimal(payment.get("amount"))
+        for payment in purchases.iter("payment")
+        if payment.get("typeClass") == "BonusCardPaymentEntity"
+    ]
+    assert len(paid) > 3
+    assert sum(map(Decimal, balances)) == 600 - sum(paid)
+    for purchase in purchases:
+        lines = sum(Decimal(position.get("amount")) for position in purchase.iter("position"))
+        assert lines == Decimal(purchase.get("amount"))
