@@ -6,6 +6,7 @@ import base64
 from collections.abc import Callable, Iterator
 from datetime import date
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -191,6 +192,18 @@ def test_promotions_by_soap_report_their_status(store: Any) -> None:
     assert _begin(store, "1007") == 9000
 
 
+def test_sample_of_promotions_is_accepted(store: Any) -> None:
+    """The interface's own sample is imported; counters and discounts without a value take nothing off."""
+    name = "advert-act-discs_23-11-2025_06-25-00.xml"
+    sample = (Path(__file__).parent / "samples" / name).read_text(encoding="utf-8")
+    _drop(store, "discounts", name, sample)
+
+    discounts = store.folder / "server" / "discounts"
+    assert [path.name for path in (discounts / "success").iterdir()] == [name]
+    assert list((discounts / "source").iterdir()) == []
+    assert _begin(store, "1007") == 10000
+
+
 def test_coupon_is_kept_apart_from_the_card(store: Any) -> None:
     """It opens its promotion, is exported as COUPON_CARD, and changes nothing about the card."""
     condition = '<conditions><coupon number="9900001"/></conditions>'
@@ -344,7 +357,7 @@ def test_marking_codes_need_the_server(store: Any) -> None:
     assert "no network" in store.act(1, "receipt.add", barcode="1009", mark=MARK)["error"]
 
 
-def test_store_may_require_codes(reference: Any, tmp_path: Any) -> None:
+def test_store_may_require_codes(reference: Any, tmp_path: Path) -> None:
     """Setting codes_required: a marked good is not sold without its code."""
     with reference.store(LAST, tmp_path / "store", settings={"codes_required": True}) as strict:
         document = f"<goods-catalog>{_good('9', more='<mark-type>MILK</mark-type>')}</goods-catalog>"
