@@ -28,6 +28,10 @@ IN_CONTEXT: dict[tuple[str, str], str] = {
     ("client", "guid"): "guid",
     ("cust", "guid"): "guid",
     ("receiptcard", "number"): "card",
+    # A coupon is told among the discount cards: its number must stay the same everywhere.
+    ("receiptcoupon", "number"): "card",
+    ("coupon", "number"): "card",
+    ("bonuscharge", "card"): "card",
 }
 
 #: Never touched: they decide how the product behaves, and say nothing about a person.

@@ -24,7 +24,8 @@ def normalised(seen: Observations) -> dict[str, Any]:
     for receipt in seen.receipts:
         record = {name: value for name, value in asdict(receipt).items() if name != "oper_day"}
         record["positions"] = sorted(
-            record["positions"], key=lambda line: (line["order"], line["goods_code"])
+            ({name: value for name, value in line.items() if name != "at"} for line in record["positions"]),
+            key=lambda line: (line["order"], line["goods_code"]),
         )
         receipts.setdefault("/".join(map(str, receipt.identity)), []).append(record)
     record = {

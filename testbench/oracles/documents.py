@@ -18,11 +18,14 @@ from defusedxml import ElementTree as SafeTree
 from testbench.errors import TestbenchError
 from testbench.oracles.observations import (
     CatalogGood,
+    Discount,
     GoodsDocument,
     Payment,
     Position,
     PriceEntry,
+    Promotion,
     Receipt,
+    Restriction,
     ZReport,
 )
 
@@ -33,6 +36,12 @@ MAX_BYTES = 64 * 1024**2
 _CANCELLED = "CANCELLED"
 _CHANGE = "CashChangePaymentEntity"
 _Z = "Zreport"
+_RESTRICTIONS = {
+    "min-price-restriction": "min-price",
+    "max-discount-restriction": "max-discount",
+    "sale-denied-restriction": "sale-denied",
+}
+_DAYS = ("MO", "TU", "WE", "TH", "FR", "SA", "SU")
 
 
 class DocumentError(TestbenchError):
@@ -95,12 +104,108 @@ def goods_catalog(data: bytes, zone: tzinfo) -> GoodsDocument:
                 removed_barcodes=tuple(code for code, removed in codes if code and removed),
                 shops=shops,
                 is_removed=_flag(element, "delete-from-cash"),
+                groups=frozenset(
+                    group.get("id", "")
+                    for group in element.iter()
+                    if _local(group) in ("group", "parent-group")
+                ),
             )
         )
         prices += [_price(entry, article, shops, zone) for entry in _children(element, "price-entry")]
     for entry in _children(root, "price-entry"):
         prices.append(_price(entry, entry.get("marking-of-the-good", ""), None, zone))
-    return GoodsDocument(goods=tuple(goods), prices=tuple(prices))
+    restrictions = tuple(_restriction(child) for child in root if _local(child) in _RESTRICTIONS)
+    return GoodsDocument(goods=tuple(goods), prices=tuple(prices), restrictions=restrictions)
+
+
+def discounts(data: bytes) -> dict[tuple[int, int, int], tuple[Discount, ...]]:
+    """Receipt -> its discounts, of a discounts document (SET-INTERFACES 3.3).
+
+    Raises:
+        DocumentError: as ``purchases``.
+    """
+    found = {}
+    for element in _children(_root(data, "purchases"), "purchase"):
+        given = element.attrib
+        identity = _whole(given, "cash"), _whole(given, "shift"), _whole(given, "number")
+        found[identity] = tuple(_discount(line) for line in _children(element, "discount"))
+    return found
+
+
+def promotions(data: bytes, zone: tzinfo) -> tuple[Promotion, ...]:
+    """The promotions of an AdvertisingActions document; its dates without an offset are in ``zone``.
+
+    Raises:
+        DocumentError: it is not such a document, or a priority or date cannot be read.
+    """
+    root = _root(data, "AdvertisingActions")
+    return tuple(_promotion(element, zone) for element in _children(root, "AdvertisingAction"))
+
+
+def _discount(element: Element) -> Discount:
+    given = element.attrib
+    return Discount(
+        position=given.get("positionId", ""),
+        goods_code=given.get("goodCode", ""),
+        amount=_money(given, "amount"),
+        kind=given.get("advertType", ""),
+        promotion=given.get("AdvertActGUID", ""),
+    )
+
+
+def _promotion(element: Element, zone: tzinfo) -> Promotion:
+    text = {_local(child): (child.text or "").strip() for child in element}
+    conditions = next(_children(element, "conditions"), None)
+    coupon = None if conditions is None else next(_children(conditions, "coupon"), None)
+    rules = [
+        rule
+        for result in _children(element, "actionResults")
+        for rule in _children(result, "goodsDiscount")
+        if not _flag(rule, "for-gifts-only")
+        and ("percentage-discount" in rule.attrib or "fixPrice" in rule.attrib)
+    ]
+    goods = {mark.get("id", "") for rule in rules for mark in _children(rule, "marking-of-the-good")}
+    percents = [
+        _number(rule.attrib, "percentage-discount", "0")
+        for rule in rules
+        if not _number(rule.attrib, "maxQuantity", "0")
+    ]
+    return Promotion(
+        guid=element.get("AdvertActGUID") or element.get("external-code") or element.get("name") or "",
+        priority=_number(element.attrib, "priority", "0"),
+        begin=_date(text.get("begin-date", ""), zone),
+        end=_date(text.get("end-date", ""), zone, of_day=time(23, 59, 59)),
+        is_active=element.get("active", "true").lower() == "true",
+        deleted=_flag(element, "deleted"),
+        ignores_restrictions=_flag(element, "ignoreRestrictions"),
+        coupon=None if coupon is None else coupon.get("number"),
+        goods=None if any(_flag(rule, "for-all-goods") for rule in rules) else frozenset(goods),
+        percent=percents[0] if len(percents) == len(rules) == 1 else Decimal(0),
+    )
+
+
+def _restriction(element: Element) -> Restriction:
+    text = {_local(child): (child.text or "").strip() for child in element}
+    kind, days = _RESTRICTIONS[_local(element)], text.get("days-of-week") or " ".join(_DAYS)
+    value = element.get("value") or "0"
+
+    def said(name: str, otherwise: str) -> str:
+        return text.get(name) or element.get(name) or otherwise
+
+    return Restriction(
+        id=element.get("id", ""),
+        kind=kind,
+        subject=element.get("subject-type") or "GOOD",
+        code=element.get("subject-code", ""),
+        value=_number({"value": value}, "value") * (100 if kind == "min-price" else 1),
+        since=said("since-date", Restriction.since)[:10],
+        till=said("till-date", Restriction.till)[:10],
+        since_time=said("since-time", Restriction.since_time)[:8],
+        till_time=said("till-time", Restriction.till_time)[:8],
+        weekdays=frozenset(_DAYS.index(day) for day in days.split() if day in _DAYS),
+        deleted=_flag(element, "deleted"),
+        shops=_shops(element),
+    )
 
 
 def _receipt(element: Element) -> Receipt:
@@ -119,7 +224,21 @@ def _receipt(element: Element) -> Receipt:
         or _properties(element).get("SKNO_ANNUL") == "1",
         oper_day=given.get("operDay", "")[:10],
         cards=tuple((card.text or "").strip() for card in _nested(element, "discountCards", "discountCard")),
+        customer_cards=_cards(element, "INTERNAL"),
+        coupons=_cards(element, "COUPON_CARD") + _cards(element, "UNIQUE_COUPON"),
+        original=_original(element),
     )
+
+
+def _cards(element: Element, kind: str) -> tuple[str, ...]:
+    return tuple(card.get("number", "") for card in _children(element, "card") if card.get("type") == kind)
+
+
+def _original(element: Element) -> tuple[int, int, int] | None:
+    sale = next(_children(element, "original-purchase"), None)
+    if sale is None:
+        return None
+    return _whole(sale.attrib, "cash"), _whole(sale.attrib, "shift"), _whole(sale.attrib, "number")
 
 
 def _position(element: Element) -> Position:
@@ -134,12 +253,19 @@ def _position(element: Element) -> Position:
         amount=_money(given, "amount"),
         vat_rate=_number(given, "nds") if given.get("nds") else None,
         vat_sum=_money(given, "ndsSum") if given.get("ndsSum") else None,
+        mark=_properties(element).get("excise-token"),
+        at=_moment(given.get("dateCommit", "")),
     )
 
 
 def _payment(element: Element) -> Payment:
     kind = element.get("typeClass", "")
-    return Payment(kind=kind, amount=_money(element.attrib, "amount"), is_change=kind.endswith(_CHANGE))
+    return Payment(
+        kind=kind,
+        amount=_money(element.attrib, "amount"),
+        is_change=kind.endswith(_CHANGE),
+        card=_properties(element).get("card.number"),
+    )
 
 
 def _price(element: Element, article: str, shops: frozenset[int] | None, zone: tzinfo) -> PriceEntry:
@@ -211,6 +337,15 @@ def _date(text: str, zone: tzinfo, of_day: time = time()) -> datetime | None:
         moment = datetime.combine(moment.date(), of_day)
     moment = moment.replace(microsecond=0)
     return moment if moment.tzinfo else moment.replace(tzinfo=zone)
+
+
+def _moment(text: str) -> datetime | None:
+    """A moment with its offset, or None: the time of a line is no reason to refuse a receipt."""
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return moment if moment.tzinfo else None
 
 
 def _number(given: dict[str, str], name: str, default: str | None = None) -> Decimal:

@@ -5,21 +5,44 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from testbench.oracles import differential, exports, health, imports, prices, receipts, reports, stated
+from testbench.oracles import (
+    bonus,
+    cards,
+    differential,
+    exports,
+    health,
+    imports,
+    marks,
+    prices,
+    promotions,
+    receipts,
+    reports,
+    restrictions,
+    returns,
+    shifts,
+    stated,
+)
 from testbench.oracles.findings import Finding, ordered
 from testbench.oracles.observations import Observations
 from testbench.oracles.stated import Statement
 
 INVARIANTS: dict[str, Callable[[Observations], Iterator[Finding]]] = {
     health.NAME: health.check,
+    shifts.NAME: shifts.check,
     receipts.NAME: receipts.check,
     exports.NAME: exports.check,
     reports.NAME: reports.check,
     imports.NAME: imports.check,
     prices.NAME: prices.check,
+    returns.NAME: returns.check,
+    promotions.NAME: promotions.check,
+    restrictions.NAME: restrictions.check,
+    cards.NAME: cards.check,
+    bonus.NAME: bonus.check,
+    marks.NAME: marks.check,
 }
 #: A crash explains everything after it; what was stated is what the engineer came for; a wrong receipt
-#: explains a wrong Z report.
+#: explains a wrong Z report, and a second open shift whatever its receipts lack.
 ORDER = (health.NAME, stated.NAME, *list(INVARIANTS)[1:], differential.NAME)
 
 

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime, tzinfo
 from decimal import Decimal
+from typing import Any
 
 #: How a receipt is known outside: (cash, shift, number).
 Identity = tuple[int, int, int]
@@ -28,6 +29,10 @@ class Position:
     amount: Decimal
     vat_rate: Decimal | None = None
     vat_sum: Decimal | None = None
+    #: The code of a marked good, as exported.
+    mark: str | None = None
+    #: When it was added, as far as the export tells.
+    at: datetime | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,6 +42,20 @@ class Payment:
     kind: str
     amount: Decimal
     is_change: bool = False
+    #: The card that a payment with bonuses or a gift card was made with.
+    card: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Discount:
+    """One discount of one line, as the discounts document tells it (SET-INTERFACES 3.3)."""
+
+    position: str
+    goods_code: str
+    amount: Decimal
+    kind: str
+    #: The promotion that gave it; empty for cards and receipt discounts.
+    promotion: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,6 +75,11 @@ class Receipt:
     #: The shift's day as written, without its offset.
     oper_day: str = ""
     cards: tuple[str, ...] = ()
+    #: Of the cards, those that are told to be customers' cards, and those that are told to be coupons.
+    customer_cards: tuple[str, ...] = ()
+    coupons: tuple[str, ...] = ()
+    #: The sale that a return gives back.
+    original: Identity | None = None
 
     @property
     def identity(self) -> Identity:
@@ -101,6 +125,47 @@ class PriceEntry:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Restriction:
+    """A restriction of sale in a goods catalogue document; dates, times and days are the store's (2.4)."""
+
+    id: str
+    #: min-price, max-discount or sale-denied.
+    kind: str
+    #: GOOD or GROUP, and its article or code.
+    subject: str
+    code: str
+    #: Kopecks, or percent; 0 for a denied sale.
+    value: Decimal = Decimal(0)
+    since: str = "0001-01-01"
+    till: str = "9999-12-31"
+    since_time: str = "00:00:00"
+    till_time: str = "23:59:59"
+    #: 0 is Monday.
+    weekdays: frozenset[int] = frozenset(range(7))
+    deleted: bool = False
+    shops: frozenset[int] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Promotion:
+    """A promotion that takes something off goods (SET-INTERFACES 2.7)."""
+
+    guid: str
+    priority: Decimal
+    begin: datetime | None = None
+    end: datetime | None = None
+    is_active: bool = True
+    deleted: bool = False
+    ignores_restrictions: bool = False
+    #: The coupon that it asks for.
+    coupon: str | None = None
+    #: Articles; None means all goods. Empty: it takes nothing off.
+    goods: frozenset[str] | None = frozenset()
+    #: Percent off without a limit of quantity; 0 when that is not how it works.
+    percent: Decimal = Decimal(0)
+
+
+@dataclass(frozen=True, kw_only=True)
 class CatalogGood:
     """A good in a goods catalogue document."""
 
@@ -109,6 +174,7 @@ class CatalogGood:
     removed_barcodes: tuple[str, ...] = ()
     shops: frozenset[int] | None = None
     is_removed: bool = False
+    groups: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,6 +183,7 @@ class GoodsDocument:
 
     goods: tuple[CatalogGood, ...] = ()
     prices: tuple[PriceEntry, ...] = ()
+    restrictions: tuple[Restriction, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,6 +195,8 @@ class ImportSeen:
     status: int | None
     at: datetime
     document: GoodsDocument | None = None
+    #: What a package of promotions holds; None for a package of goods, or one that cannot be read.
+    promotions: tuple[Promotion, ...] | None = None
     is_accepted: bool = True
 
     @property
@@ -179,6 +248,10 @@ class ActionSeen:
     error: str = ""
     #: What a price check answered, in kopecks.
     price: Decimal | None = None
+    at: datetime | None = None
+    #: The event's unit, and what it asked for.
+    unit: str = ""
+    payload: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -216,3 +289,10 @@ class Observations:
     unreadable: tuple[str, ...] = ()
     #: Unit of the scenario -> the receipt that it became on the bench.
     units: Mapping[str, Identity] = field(default_factory=dict)
+    #: Receipt -> its discounts, of all discounts documents.
+    discounts: Mapping[Identity, tuple[Discount, ...]] = field(default_factory=dict)
+    #: Card -> kopecks charged by the processing service, and its balance at the end (None: no account).
+    charged: Mapping[str, Decimal] = field(default_factory=dict)
+    balances: Mapping[str, Decimal | None] = field(default_factory=dict)
+    #: The store's time zone, for what the ERP writes in local time.
+    zone: tzinfo = UTC

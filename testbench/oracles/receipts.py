@@ -49,6 +49,10 @@ def _payments(receipt: Receipt) -> Iterator[Finding]:
     paid = sum((-p.amount if p.is_change else p.amount for p in receipt.payments), Decimal(0))
     if receipt.payments and paid != receipt.amount:
         yield _finding("payments", receipt, receipt.amount, paid)
+    cash = sum((p.amount for p in receipt.payments if "Cash" in p.kind and not p.is_change), Decimal(0))
+    change = sum((p.amount for p in receipt.payments if p.is_change), Decimal(0))
+    if change > cash:
+        yield _finding("change", receipt, cash, change)
 
 
 def _vat(receipt: Receipt) -> Iterator[Finding]:

@@ -1,8 +1,7 @@
-"""What happens in a store, made from a seed: goods as the ERP sends them, and what cashiers do in a shift.
+"""What happens in a store, made from a seed: what cashiers do in a shift, over the goods that the ERP sends.
 
-Everything is plain data: documents are bytes in SET's own XML (SET-INTERFACES 2.4 and 2.5), actions are
-``{"type", "payload"}`` as the register takes them. Money is in kopecks, quantities in thousandths. The same
-arguments give the same data on every machine.
+Actions are plain data, ``{"type", "payload"}`` as the register takes them; the ERP's documents are bytes.
+Money is in kopecks, quantities in thousandths. The same arguments give the same data on every machine.
 """
 
 from __future__ import annotations
@@ -10,132 +9,46 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date
 from typing import Any
-from xml.etree import ElementTree
 
 from testbench.errors import UsageError
+from testbench.reference.erp import (
+    CARD_NUMBERS,
+    DISCOUNTS,
+    Good,
+    Promotion,
+    cards_document,
+    check_digit,
+    goods,
+    goods_document,
+    marking_code,
+    prices_document,
+    promotions,
+    promotions_document,
+    weight_barcode,
+)
+
+__all__ = [
+    "CARD_NUMBERS",
+    "DISCOUNTS",
+    "Action",
+    "Good",
+    "Promotion",
+    "cards_document",
+    "check_digit",
+    "divides_evenly",
+    "goods",
+    "goods_document",
+    "half_up",
+    "marking_code",
+    "prices_document",
+    "promotions",
+    "promotions_document",
+    "shift",
+    "weight_barcode",
+]
 
 Action = dict[str, Any]
-
-#: (name, unit, price from, price to, VAT); the name gets a make, so that thousands of goods differ.
-_PIECES = (
-    ("Молоко 3,2% 930 мл", 7490, 11990, 10),
-    ("Хлеб пшеничный", 3890, 6990, 10),
-    ("Кефир 1% 900 г", 6990, 9990, 10),
-    ("Масло сливочное 180 г", 15990, 24990, 10),
-    ("Печенье овсяное 400 г", 8990, 15990, 22),
-    ("Чай чёрный 100 пак.", 19990, 34990, 22),
-    ("Сок яблочный 1 л", 10990, 16990, 20),
-    ("Шоколад тёмный 90 г", 8990, 14990, 22),
-    ("Стиральный порошок 3 кг", 39990, 59990, 20),
-    ("Мыло туалетное", 3990, 8990, 20),
-)
-_WEIGHED = (
-    ("Сыр «Российский», вес.", 59990, 89990, 10),
-    ("Яблоки, вес.", 9990, 17990, 10),
-    ("Картофель, вес.", 3990, 6990, 10),
-    ("Конфеты «Ромашка», вес.", 29990, 49990, 22),
-    ("Колбаса варёная, вес.", 39990, 69990, 20),
-)
-_MAKES = ("Заря", "Луговое", "Северное", "Каравай", "Добрыня", "Восход", "Рассвет", "Горный", "Полюс", "Нива")
-CARD_NUMBERS = ("2013800000017", "2013800000024", "2013800000031")
-_DISCOUNTS = (300, 500, 700, 1000, 1500)  # hundredths of a percent
-
-
-@dataclass(frozen=True, kw_only=True)
-class Good:
-    """One article of the made-up assortment."""
-
-    article: str
-    name: str
-    barcode: str
-    #: Kopecks per piece or kilogram.
-    price: int
-    #: Percent.
-    vat: int
-    #: The scales' number of a weighed good, else None.
-    plu: int | None = None
-
-
-def check_digit(digits: str) -> str:
-    """The check digit of the first twelve digits of an EAN-13 (GS1 General Specifications, 7.9)."""
-    odd = sum(int(digit) for digit in digits[0:12:2])
-    even = sum(int(digit) for digit in digits[1:12:2])
-    return str((10 - (odd + 3 * even) % 10) % 10)
-
-
-def weight_barcode(plu: int, grams: int) -> str:
-    """The label that scales print: 21, PLU, grams, check digit (SET-INTERFACES section 5)."""
-    digits = f"21{plu:05d}{grams:05d}"
-    return digits + check_digit(digits)
-
-
-def goods(count: int, seed: int = 1) -> list[Good]:
-    """An assortment of `count` goods, about one in four weighed; VAT 10, 20 and 22 percent."""
-    chance = random.Random(f"goods {seed}")
-    made = []
-    for number in range(1, count + 1):
-        is_weighed = number % 4 == 0
-        kinds = _WEIGHED if is_weighed else _PIECES
-        name, low, high, vat = kinds[chance.randrange(len(kinds))]
-        make = chance.choice(_MAKES)
-        digits = f"460{number:09d}"
-        made.append(
-            Good(
-                article=str(100000 + number),
-                name=f"{name} «{make}» {number}",
-                barcode=f"21{number:05d}" if is_weighed else digits + check_digit(digits),
-                price=chance.randrange(low, high + 1),
-                vat=vat,
-                plu=number if is_weighed else None,
-            )
-        )
-    return made
-
-
-def goods_document(assortment: Sequence[Good], shop: int, begin: date) -> bytes:
-    """The goods-catalog document that brings these goods and their base prices, valid from a local day on."""
-    root = ElementTree.Element("goods-catalog")
-    for good in assortment:
-        element = ElementTree.SubElement(root, "good", {"marking-of-the-good": good.article})
-        _child(element, "shop-indices", str(shop))
-        _child(element, "name", good.name)
-        code = ElementTree.SubElement(element, "bar-code", {"code": good.barcode})
-        _child(code, "count", "1")
-        _child(code, "default-code", "true")
-        is_weighed = good.plu is not None
-        _child(element, "product-type", "ProductWeightEntity" if is_weighed else "ProductPieceEntity")
-        _price(element, good.price, begin, {})
-        _child(element, "vat", str(good.vat))
-        group = ElementTree.SubElement(element, "group", {"id": "10" if is_weighed else "20"})
-        _child(group, "name", "Весовые товары" if is_weighed else "Штучные товары")
-        measure = ElementTree.SubElement(element, "measure-type", {"id": "166" if is_weighed else "796"})
-        _child(measure, "name", "кг" if is_weighed else "шт")
-        _property(element, "precision", "0.001" if is_weighed else "1.0")
-        if good.plu is not None:
-            _property(element, "plu-number", str(good.plu))
-    return _document(root)
-
-
-def prices_document(prices: dict[str, int], shop: int, begin: date) -> bytes:
-    """A goods-catalog with base prices only: article -> kopecks, valid from a local day on."""
-    root = ElementTree.Element("goods-catalog")
-    for article, price in prices.items():
-        entry = _price(root, price, begin, {"marking-of-the-good": article})
-        _child(entry, "shop-indices", str(shop))
-    return _document(root)
-
-
-def cards_document(percent: str = "5.00") -> bytes:
-    """A cards-catalog with one type of loyalty card of that percentage, and CARD_NUMBERS; no persons."""
-    root = ElementTree.Element("cards-catalog")
-    kind = {"guid": "5", "name": "Карта покупателя", "personalized": "false", "percentage-discount": percent}
-    ElementTree.SubElement(root, "internal-card-type", {**kind, "deleted": "false"})
-    for number in CARD_NUMBERS:
-        card = {"number": number, "status": "ACTIVE", "deleted": "false", "card-type-guid": "5"}
-        ElementTree.SubElement(root, "internal-card", card)
-    return _document(root)
 
 
 def shift(
@@ -148,11 +61,14 @@ def shift(
     first_document: int = 1,
     with_cards: bool = False,
     uneven_discounts: int = 0,
+    promoted: Sequence[Promotion] = (),
+    bonuses: int = 0,
 ) -> list[Action]:
     """What a cashier does in one shift, from opening to the Z report, then one `sync`.
 
     Sales of piece and weighed goods, every sixth with a discount on the receipt, every ninth annulled, every
-    seventh followed by a return of its first line; cash with change, card, and both.
+    seventh followed by a return of its first line; cash with change, card, and both. Marked goods are sold
+    piece by piece with their codes.
 
     Args:
         assortment: what is for sale; the register must have it.
@@ -173,6 +89,8 @@ def shift(
     cashier = _Cashier(
         assortment, random.Random(f"shift {seed} {cash} {number}"), cash, number, first_document
     )
+    cashier.promoted = promoted
+    cashier.bonuses = dict.fromkeys(CARD_NUMBERS, bonuses)
     cashier.do("shift.open", tab_number="17")
     cashier.do("cash.in", amount=500000)
     uneven_after = _spread(uneven_discounts, receipts)
@@ -181,7 +99,7 @@ def shift(
             cashier.annulled()
         else:
             card = CARD_NUMBERS[index % len(CARD_NUMBERS)] if with_cards and index % 5 == 3 else None
-            cashier.sale(is_discounted=index % 6 == 2, card=card)
+            cashier.sale(is_discounted=index % 6 == 2, card=card, with_coupon=index % 4 == 1)
             if index % 7 == 5:
                 cashier.return_first_line()
         for _ in range(uneven_after.get(index, 0)):
@@ -219,6 +137,8 @@ class _Scan:
     barcode: str
     quantity: int | None
     amount: int
+    article: str = ""
+    mark: str | None = None
 
 
 class _Cashier:
@@ -231,16 +151,24 @@ class _Cashier:
         self._assortment, self._chance = assortment, chance
         self._cash, self._shift, self._document = cash, shift_number, document
         self._last: tuple[int, _Scan] | None = None
+        self._serial = 0
+        self.promoted: Sequence[Promotion] = ()
+        #: Card -> kopecks on its account.
+        self.bonuses: dict[str, int] = {}
 
     def do(self, type_: str, **payload: Any) -> None:
         self.actions.append({"type": type_, "payload": payload})
 
-    def sale(self, *, is_discounted: bool, card: str | None) -> None:
+    def sale(self, *, is_discounted: bool, card: str | None, with_coupon: bool) -> None:
         """One sale; its first line may be returned afterwards when nothing was taken off."""
         scans = self._basket(self._chance.randint(1, 6))
-        percent = self._even_percent(scans) if is_discounted and card is None else None
+        coupon = next((one.coupon for one in self.promoted if one.coupon), None) if with_coupon else None
+        amounts = [self._promoted(scan, coupon) for scan in scans]
+        percent = self._even_percent(amounts) if is_discounted and card is None else None
         self._ring_up(scans)
-        amounts = [scan.amount for scan in scans]
+        if coupon is not None:
+            self.do("receipt.coupon", number=coupon)
+        is_full_price = amounts == [scan.amount for scan in scans]
         if card is not None:
             self.do("receipt.card", number=card)
             amounts = [amount - half_up(amount * 500, 10000) for amount in amounts]
@@ -248,18 +176,35 @@ class _Cashier:
         if percent is not None:
             self.do("receipt.discount", percent=percent)
             total -= half_up(total * percent, 10000)
-        self._pay(total)
-        self._last = (self._document, scans[0]) if percent is None and card is None else None
+        self._pay(total - (self._pay_bonuses(card, total) if card is not None else 0))
+        is_plain = is_full_price and percent is None and card is None
+        self._last = (self._document, scans[0]) if is_plain else None
         self._document += 1
+
+    def _promoted(self, scan: _Scan, coupon: str | None) -> int:
+        """A line's amount after its promotion: the last in the list has the highest priority."""
+        for promotion in reversed(self.promoted):
+            if scan.article in promotion.articles and promotion.coupon in (None, coupon):
+                return scan.amount - half_up(scan.amount * promotion.percent, 10000)
+        return scan.amount
+
+    def _pay_bonuses(self, card: str, total: int) -> int:
+        """Pays up to half of a receipt with bonuses; how much."""
+        amount = min(self.bonuses.get(card, 0), total // 2)
+        if amount > 0:
+            self.bonuses[card] -= amount
+            self.do("receipt.pay", type="bonus", amount=amount)
+        return max(0, amount)
 
     def uneven_sale(self) -> None:
         """A sale of three lines or more whose discount does not divide evenly."""
         while True:
             scans = self._basket(self._chance.randint(3, 5))
-            total = sum(scan.amount for scan in scans)
-            percent = self._chance.choice(_DISCOUNTS)
+            amounts = [self._promoted(scan, None) for scan in scans]
+            total = sum(amounts)
+            percent = self._chance.choice(DISCOUNTS)
             discount = half_up(total * percent, 10000)
-            if not divides_evenly(discount, [scan.amount for scan in scans]):
+            if not divides_evenly(discount, amounts):
                 break
         self._ring_up(scans)
         self.do("receipt.discount", percent=percent)
@@ -296,16 +241,20 @@ class _Cashier:
     def _weighed(self, good: Good) -> _Scan:
         assert good.plu is not None
         grams = self._chance.randint(120, 2500)
-        return _Scan(weight_barcode(good.plu, grams), None, half_up(good.price * grams, 1000))
+        amount = half_up(good.price * grams, 1000)
+        return _Scan(weight_barcode(good.plu, grams), None, amount, good.article)
 
     def _pieces(self, good: Good) -> _Scan:
         pieces = self._chance.choice((1, 1, 1, 2, 3))
-        return _Scan(good.barcode, 1000 * pieces if pieces > 1 else None, good.price * pieces)
+        if good.is_marked:
+            self._serial += 1
+            mark = marking_code(good.barcode, f"{self._cash:03d}{self._shift:03d}{self._serial:07d}")
+            return _Scan(good.barcode, None, good.price, good.article, mark)
+        return _Scan(good.barcode, 1000 * pieces if pieces > 1 else None, good.price * pieces, good.article)
 
-    def _even_percent(self, scans: Sequence[_Scan]) -> int | None:
+    def _even_percent(self, amounts: Sequence[int]) -> int | None:
         """A discount that divides evenly among the lines; None when there is none."""
-        amounts = [scan.amount for scan in scans]
-        for percent in self._chance.sample(_DISCOUNTS, len(_DISCOUNTS)):
+        for percent in self._chance.sample(DISCOUNTS, len(DISCOUNTS)):
             if divides_evenly(half_up(sum(amounts) * percent, 10000), amounts):
                 return percent
         return None
@@ -316,8 +265,10 @@ class _Cashier:
             self._scan(scan)
 
     def _scan(self, scan: _Scan) -> None:
-        quantity = {} if scan.quantity is None else {"quantity": scan.quantity}
-        self.do("receipt.add", barcode=scan.barcode, **quantity)
+        more: dict[str, Any] = {} if scan.quantity is None else {"quantity": scan.quantity}
+        if scan.mark is not None:
+            more["mark"] = scan.mark
+        self.do("receipt.add", barcode=scan.barcode, **more)
 
     def _pay(self, total: int) -> None:
         way = self._chance.choice(("cash", "cash", "card", "both"))
@@ -330,28 +281,3 @@ class _Cashier:
             given = -(-(total - by_card) // 10000) * 10000  # whole hundreds of roubles
             self.do("receipt.pay", type="cash", amount=given)
         self.do("receipt.close")
-
-
-def _child(parent: ElementTree.Element, name: str, text: str) -> None:
-    ElementTree.SubElement(parent, name).text = text
-
-
-def _property(parent: ElementTree.Element, key: str, value: str) -> None:
-    ElementTree.SubElement(parent, "plugin-property", {"key": key, "value": value})
-
-
-def _price(
-    parent: ElementTree.Element, price: int, begin: date, attributes: dict[str, str]
-) -> ElementTree.Element:
-    texts = {**attributes, "price": f"{price // 100}.{price % 100:02d}", "deleted": "false"}
-    entry = ElementTree.SubElement(parent, "price-entry", texts)
-    _child(entry, "begin-date", f"{begin.isoformat()}T00:00:00")
-    _child(entry, "number", "1")
-    ElementTree.SubElement(entry, "department", {"number": "1"})
-    return entry
-
-
-def _document(root: ElementTree.Element) -> bytes:
-    ElementTree.indent(root)
-    document: bytes = ElementTree.tostring(root, encoding="utf-8", xml_declaration=True)
-    return document

@@ -52,6 +52,7 @@ class Composer:
         self._contents: dict[str, bytes] = {}
         self._numbers: dict[int, int] = {}
         self._shifts: dict[int, int] = {}
+        self._groups = 0
 
     def do(self, register: int | None, unit: str, type_: str, /, **payload: Any) -> None:
         """One event."""
@@ -69,17 +70,47 @@ class Composer:
         )
         self.now += _STEP
 
+    def at_once(self, *events: tuple[int | None, str, str, dict[str, Any]]) -> None:
+        """Events (register, unit, type, payload) that are played at the same moment."""
+        self._groups += 1
+        for register, unit, type_, payload in events:
+            self.do(register, unit, type_, **payload)
+            together = {"together": self._groups, "at": self.now - _STEP}
+            self._events[-1] = self._events[-1].model_copy(update=together)
+            self.now -= _STEP
+        self.now += _STEP
+
     def package(self, ti: str, goods: Iterable[ShownGood]) -> None:
         """The ERP sends goods, and every register takes them."""
         self.document(ti, document(goods))
 
     def document(self, ti: str, content: bytes) -> None:
         """The ERP sends a goods catalogue document as it is, and every register takes it."""
+        self._import("erp.goods", ti, content)
+
+    def actions(self, ti: str, content: bytes) -> None:
+        """The ERP sends a promotions document as it is, and every register takes it."""
+        self._import("erp.actions", ti, content)
+
+    def cards(self, content: bytes) -> None:
+        """The ERP drops a cards catalogue, and every register takes it."""
+        name = self._kept(content)
+        unit = f"packet:{name}"
+        self.do(None, unit, "erp.file", folder="cards", name=f"catalog-cards-{name}", document=name)
+        self._exchange(unit)
+
+    def _import(self, type_: str, ti: str, content: bytes) -> None:
+        self.do(None, f"packet:{ti}", type_, document=self._kept(content), ti=ti)
+        self._exchange(f"packet:{ti}")
+
+    def _kept(self, content: bytes) -> str:
         name = f"package-{len(self._contents) + 1}.xml"
         self._contents[name] = content
-        self.do(None, f"packet:{ti}", "erp.goods", document=name, ti=ti)
+        return name
+
+    def _exchange(self, unit: str) -> None:
         for register in self._registers:
-            self.do(register, f"packet:{ti}", "sync")
+            self.do(register, unit, "sync")
 
     def open_shift(self, register: int = 1, tab_number: str = "17") -> None:
         """A shift; its receipts are numbered on as the product does."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from itertools import groupby
 from typing import Any
 from xml.etree.ElementTree import ParseError
@@ -18,13 +19,17 @@ _SHOWN_GOODS = 5
 def describe(scenario: Scenario, language: Language = "en") -> str:
     """Numbered steps, one line for what is done in a row on one register within one receipt or packet."""
     words = PHRASES[language]
-    steps = []
-    merged = _merged(scenario.events)
-    for (register, _), events in groupby(merged, key=lambda event: (event.register_, event.unit)):
-        where = words["on-server"] if register is None else words["on-register"].format(register=register)
-        told = [_step(event, scenario, words) for event in events]
-        steps.append(where + words["then"].join(told) + ".")
+    steps: list[str] = []
+    for together, moment in groupby(_merged(scenario.events), key=lambda event: event.together):
+        told = list(_told(moment, scenario, words))
+        steps += told if together is None else [words["together"] + " ".join(told)]
     return "\n".join(f"{number}. {step}" for number, step in enumerate(steps, 1))
+
+
+def _told(events: Iterable[Event], scenario: Scenario, words: dict[str, str]) -> Iterator[str]:
+    for (register, _), own in groupby(events, key=lambda event: (event.register_, event.unit)):
+        where = words["on-server"] if register is None else words["on-register"].format(register=register)
+        yield where + words["then"].join(_step(event, scenario, words) for event in own) + "."
 
 
 def _merged(events: tuple[Event, ...]) -> list[Event]:
@@ -35,7 +40,7 @@ def _merged(events: tuple[Event, ...]) -> list[Event]:
         if (
             last is not None
             and event.type == last.type == "receipt.add"
-            and (event.register_, event.unit) == (last.register_, last.unit)
+            and (event.register_, event.unit, event.together) == (last.register_, last.unit, None)
             and event.payload["barcode"] == last.payload["barcode"]
         ):
             quantity = last.payload.get("quantity", 1000) + event.payload.get("quantity", 1000)
@@ -56,7 +61,8 @@ def _step(event: Event, scenario: Scenario, words: dict[str, str]) -> str:
         quantity = payload.get("quantity", 1000)
         form = "pieces" if quantity % 1000 == 0 else "weight"
         count = str(quantity // 1000) if form == "pieces" else f"{quantity / 1000:.3f}"
-        return words[f"receipt.add:{form}"].format(barcode=payload["barcode"], count=count)
+        told = words[f"receipt.add:{form}"].format(barcode=payload["barcode"], count=count)
+        return told + words["receipt.add:mark"] if payload.get("mark") else told
     if kind == "receipt.discount":
         if payload.get("percent") is not None:
             return words["receipt.discount:percent"].format(percent=f"{payload['percent'] / 100:g}")
@@ -65,7 +71,9 @@ def _step(event: Event, scenario: Scenario, words: dict[str, str]) -> str:
         return words[f"receipt.pay:{payload['type']}"].format(amount=_roubles(payload["amount"]))
     if kind in ("cash.in", "cash.out"):
         return words[kind].format(amount=_roubles(payload["amount"]))
-    if kind in ("erp.goods", "erp.file"):
+    if kind == "bonus.charge":
+        return words[kind].format(card=payload["card"], amount=_roubles(payload["amount"]))
+    if kind in ("erp.goods", "erp.actions", "erp.file"):
         goods = _goods(scenario.contents.get(payload["document"], b""), words)
         return words[kind].format(**payload, goods=goods)
     return words[kind].format(**payload)

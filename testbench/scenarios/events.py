@@ -15,10 +15,13 @@ EventType = Literal[
     "receipt.add",
     "receipt.discount",
     "receipt.card",
+    "receipt.coupon",
     "receipt.pay",
     "receipt.close",
     "receipt.cancel",
     "shift.close",
+    "shift.report",
+    "fiscal.replace",
     "cash.in",
     "cash.out",
     "price.check",
@@ -28,15 +31,38 @@ EventType = Literal[
     "network.restore",
     "network.lose_reply",
     "erp.goods",
+    "erp.actions",
     "erp.file",
+    "bonus.charge",
     "export",
 ]
 
 EVENT_TYPES: tuple[str, ...] = get_args(EventType)
 
 #: Types that only a register understands, and those that only the server does; ``restart`` is for both.
-SERVER_ONLY = frozenset({"erp.goods", "erp.file", "export"})
+SERVER_ONLY = frozenset({"erp.goods", "erp.actions", "erp.file", "bonus.charge", "export"})
 FOR_BOTH = frozenset({"restart"})
+#: Types whose ``document`` names one of the scenario's documents.
+WITH_DOCUMENT = frozenset({"erp.goods", "erp.actions", "erp.file"})
+#: Types that may be played at the same moment as others (``Event.together``): one request to one host each.
+MAY_BE_TOGETHER = frozenset(
+    {
+        "shift.open",
+        "shift.close",
+        "receipt.open",
+        "receipt.add",
+        "receipt.card",
+        "receipt.coupon",
+        "receipt.pay",
+        "receipt.close",
+        "receipt.cancel",
+        "cash.in",
+        "cash.out",
+        "price.check",
+        "sync",
+        "export",
+    }
+)
 
 #: 10 million roubles, 100 tonnes: above anything that a till takes, below what overflows anywhere.
 MAX_KOPECKS = 1_000_000_000
@@ -83,6 +109,8 @@ class Addition(Payload):
 
     barcode: ShortText
     quantity: Thousandths = 1000
+    #: The code of a marked good as the scanner gave it: 01, GTIN, 21, serial number, and (after GS) the tail.
+    mark: ShortText | None = None
 
 
 class Discount(Payload):
@@ -98,10 +126,16 @@ class Card(Payload):
     number: ShortText
 
 
-class Payment(Payload):
-    """Money given by the customer."""
+class Coupon(Payload):
+    """A coupon, which is no card."""
 
-    type: Literal["cash", "card"]
+    number: ShortText
+
+
+class Payment(Payload):
+    """Money given by the customer, or bonuses from the account of the receipt's card."""
+
+    type: Literal["cash", "card", "bonus"]
     amount: Kopecks
 
 
@@ -117,11 +151,18 @@ class PriceCheck(Payload):
     barcode: ShortText
 
 
-class GoodsImport(Payload):
-    """A SOAP import with its TI; ``document`` is a name in the scenario's documents."""
+class SoapImport(Payload):
+    """A SOAP import (goods, or promotions) with its TI; ``document`` is one of the scenario's."""
 
     document: ShortText
     ti: ShortText
+
+
+class BonusCharge(Payload):
+    """The processing service puts bonuses (kopecks) on a card's account."""
+
+    card: ShortText
+    amount: Annotated[int, Field(strict=True, gt=0, le=MAX_KOPECKS)]
 
 
 class FileImport(Payload):
@@ -138,11 +179,14 @@ PAYLOADS: dict[str, type[Payload]] = {
     "receipt.add": Addition,
     "receipt.discount": Discount,
     "receipt.card": Card,
+    "receipt.coupon": Coupon,
     "receipt.pay": Payment,
     "cash.in": CashMove,
     "cash.out": CashMove,
     "price.check": PriceCheck,
-    "erp.goods": GoodsImport,
+    "erp.goods": SoapImport,
+    "erp.actions": SoapImport,
+    "bonus.charge": BonusCharge,
     "erp.file": FileImport,
 }
 PAYLOADS.update(dict.fromkeys(set(EVENT_TYPES) - set(PAYLOADS), Nothing))

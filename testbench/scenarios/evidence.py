@@ -17,7 +17,7 @@ from zoneinfo import ZoneInfo
 from pydantic import ValidationError
 
 from testbench.oracles import documents as exchange
-from testbench.scenarios import catalog, journal
+from testbench.scenarios import catalog, journal, moments
 from testbench.scenarios.errors import EvidenceError
 from testbench.scenarios.events import EVENT_TYPES, PAYLOADS
 from testbench.scenarios.journal import Entry
@@ -35,6 +35,8 @@ MAX_FILE_BYTES = 32 * 1024**2
 MAX_HOSTS = 200
 #: What the product journals by itself -> the event that makes it happen again.
 _BY_ITSELF = {"transport.applied": "sync", "receipts.sent": "sync"}
+#: Exchange folder -> the event that brings its documents by SOAP.
+_BY_SOAP = {"products": "erp.goods", "discounts": "erp.actions"}
 #: The state before the window is set up this long before the first event.
 _BEFORE = timedelta(seconds=1)
 
@@ -57,8 +59,18 @@ class _Draft:
     #: Register -> shift in the journal, and the receipt that is open.
     shifts: dict[int, int] = field(default_factory=dict)
     receipts: dict[int, str] = field(default_factory=dict)
+    #: The group in which the entry that is being taken met others.
+    together: int | None = None
 
-    def add(self, at: datetime, register: int | None, unit: str, kind: str, payload: dict[str, Any]) -> None:
+    def add(
+        self,
+        at: datetime,
+        register: int | None,
+        unit: str,
+        kind: str,
+        payload: dict[str, Any],
+        together: int | None = None,
+    ) -> None:
         self.events.append(
             Event.model_validate(
                 {
@@ -68,6 +80,7 @@ class _Draft:
                     "unit": unit,
                     "type": kind,
                     "payload": payload,
+                    "together": together,
                 }
             )
         )
@@ -96,7 +109,7 @@ def from_evidence(evidence_dir: Path) -> Scenario:
         journals.append(entries)
         draft.notes += problems
     folders = {host.name: host.folder for host in hosts}
-    for entry in journal.interleaved(journals):
+    for entry, draft.together in moments.met(journal.interleaved(journals)):
         _take(draft, entry, folders[entry.host])
     if not draft.events:
         raise EvidenceError(f"{evidence_dir}: no journal has a usable entry; collect a longer window again")
@@ -106,7 +119,7 @@ def from_evidence(evidence_dir: Path) -> Scenario:
 
 
 def _scenario(record: dict[str, Any], draft: _Draft, shop: int, registers: list[int]) -> Scenario:
-    events = numbered(_without_repeated_syncs(draft.events))
+    events = numbered(moments.unbroken(_without_repeated_syncs(draft.events)))
     masking = record.get("masking")
     sums = digests(draft.contents)
     return Scenario(
@@ -170,6 +183,8 @@ def _take(draft: _Draft, entry: Entry, folder: Path) -> None:
             _import(draft, entry, folder)
         elif entry.type in ("export", "restart"):
             draft.add(entry.at, None, f"{entry.type}:{entry.seq}", entry.type, {})
+        elif entry.type == "bonus.charge":
+            _charge(draft, entry)
         return
     kind = _BY_ITSELF.get(entry.type, entry.type)
     if kind == "sync":
@@ -178,6 +193,17 @@ def _take(draft: _Draft, entry: Entry, folder: Path) -> None:
         _register_event(draft, entry, kind)
     else:
         draft.note(f"{entry.host}: journal type {kind!r} is not known here and was left out")
+
+
+def _charge(draft: _Draft, entry: Entry) -> None:
+    """Bonuses that the processing service put on an account."""
+    payload = {"card": str(entry.payload.get("card_number") or ""), "amount": entry.payload.get("amount")}
+    try:
+        PAYLOADS["bonus.charge"].model_validate(payload)
+    except ValidationError:
+        draft.note(f"{entry.host}: entry {entry.seq} (bonus.charge) left out: its payload is not usable")
+        return
+    draft.add(entry.at, None, f"bonus:{entry.seq}", "bonus.charge", payload)
 
 
 def _register_event(draft: _Draft, entry: Entry, kind: str) -> None:
@@ -192,7 +218,7 @@ def _register_event(draft: _Draft, entry: Entry, kind: str) -> None:
         return
     _state_before(draft, entry, kind)
     unit = _unit(draft, entry, kind)
-    draft.add(entry.at, entry.register, unit, kind, payload)
+    draft.add(entry.at, entry.register, unit, kind, payload, draft.together)
 
 
 def _state_before(draft: _Draft, entry: Entry, kind: str) -> None:
@@ -243,7 +269,7 @@ def _unit(draft: _Draft, entry: Entry, kind: str) -> str:
 
 
 def _import(draft: _Draft, entry: Entry, folder: Path) -> None:
-    """A package: goods with a TI came by SOAP; all else is played by file exchange, which does the same."""
+    """A package with a TI came by SOAP; all else is played by file exchange, which does the same."""
     ti, name = entry.payload.get("ti"), str(entry.payload.get("document") or "")
     found = _document(folder, name)
     if found is None:
@@ -257,9 +283,9 @@ def _import(draft: _Draft, entry: Entry, folder: Path) -> None:
             exchange.goods_catalog(data, draft.zone)
         except exchange.DocumentError as problem:
             draft.note(f"{entry.host}: {kept} is played as it was, though it cannot be read: {problem}")
-    if ti and kind == "products":
+    if ti and kind in _BY_SOAP:
         payload = {"document": kept, "ti": str(ti)[:255]}
-        draft.add(entry.at, None, f"packet:{str(ti)[:60]}", "erp.goods", payload)
+        draft.add(entry.at, None, f"packet:{str(ti)[:60]}", _BY_SOAP[kind], payload)
     else:
         payload = {"folder": kind, "name": name[:200], "document": kept}
         draft.add(entry.at, None, f"packet:{str(ti or name)[:60]}", "erp.file", payload)
@@ -269,7 +295,7 @@ def _document(folder: Path, name: str) -> tuple[str, bytes] | None:
     """The exchange folder and the content of a processed document, imported or refused."""
     if not name or name != Path(name).name:
         return None
-    for kind in ("products", "cards"):
+    for kind in ("products", "cards", "discounts"):
         for state in ("success", "error"):
             data = _bytes(folder, f"exchange/{kind}/{state}/{name}")
             if data is not None:

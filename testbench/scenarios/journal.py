@@ -30,6 +30,8 @@ class Entry:
     type: str
     payload: dict[str, Any]
     result: dict[str, Any]
+    #: When it came in; ``at`` is when it was done. None in journals of versions that do not tell.
+    began: datetime | None = None
 
 
 def read(file: Path, host: str, register: int | None) -> tuple[list[Entry], list[str]]:
@@ -114,7 +116,17 @@ def _entry(line: bytes, host: str, register: int | None) -> Entry | None:
         type=str(record["type"])[:80],
         payload=payload,
         result=result if isinstance(result, dict) else {},
+        began=_began(record.get("began"), at),
     )
+
+
+def _began(text: Any, at: datetime) -> datetime | None:
+    """A hint only: what is no moment before ``at`` is left out, not a reason to skip the entry."""
+    try:
+        began = datetime.fromisoformat(text)
+        return began if began <= at else None
+    except (ValueError, TypeError):
+        return None
 
 
 def _brief(problem: Exception) -> str:

@@ -10,12 +10,29 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from functools import cached_property
+from itertools import groupby
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import (
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 
-from testbench.scenarios.events import FOR_BOTH, PAYLOADS, SERVER_ONLY, EventType
+from testbench.scenarios.events import (
+    FOR_BOTH,
+    MAY_BE_TOGETHER,
+    PAYLOADS,
+    SERVER_ONLY,
+    WITH_DOCUMENT,
+    EventType,
+)
 
 SCHEMA_VERSION = 1
 
@@ -31,14 +48,28 @@ OracleName = Literal[
     "exported-once",
     "import-honest",
     "alive",
+    "shifts",
+    "returns",
+    "promotions",
+    "restrictions",
+    "cards",
+    "bonus",
+    "marks",
 ]
 ALL_INVARIANTS: tuple[OracleName, ...] = (
     "alive",
+    "shifts",
     "receipt-arithmetic",
     "exported-once",
     "z-report",
     "import-honest",
     "price-agreement",
+    "returns",
+    "promotions",
+    "restrictions",
+    "cards",
+    "bonus",
+    "marks",
 )
 
 
@@ -71,11 +102,23 @@ class Event(Part):
     unit: Annotated[str, Field(min_length=1, max_length=100)]
     type: EventType
     payload: dict[str, Any] = Field(default_factory=dict)
+    #: Neighbouring events with the same number are played at the same moment, each from a thread of its own.
+    together: Annotated[int, Field(ge=1)] | None = None
 
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
 
+    @model_serializer(mode="wrap")
+    def _without_the_usual(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Events that are played alone are written as they were before ``together`` was known."""
+        record: dict[str, Any] = handler(self)
+        if self.together is None:
+            record.pop("together", None)
+        return record
+
     @model_validator(mode="after")
     def _fits(self) -> Event:
+        if self.together is not None and self.type not in MAY_BE_TOGETHER:
+            raise ValueError(f"{self.type} cannot be played together with other events: leave out together")
         if self.type in SERVER_ONLY and self.register_ is not None:
             raise ValueError(f"{self.type} is an event of the server: register must be null")
         if self.type not in SERVER_ONLY | FOR_BOTH and self.register_ is None:
@@ -178,8 +221,11 @@ class Scenario(Part):
                 raise ValueError(f"events: seq {event.seq} follows {previous}; seq must grow")
             previous = event.seq
             document = event.payload.get("document")
-            if event.type in ("erp.goods", "erp.file") and document not in self.documents:
+            if event.type in WITH_DOCUMENT and document not in self.documents:
                 raise ValueError(f"events: seq {event.seq} needs document {document!r}, not in documents")
+        groups = [number for number, _ in groupby(event.together for event in self.events) if number]
+        if len(set(groups)) != len(groups):
+            raise ValueError("events: those with one number of together must follow each other without a gap")
         if set(self.contents) != set(self.documents):
             odd = sorted(set(self.contents) ^ set(self.documents))
             raise ValueError(f"documents: listed and given differ: {', '.join(odd)}")

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from decimal import Decimal
+from itertools import groupby
 from pathlib import Path
 
 from testbench.drivers.port import Build, Limits
@@ -18,7 +19,7 @@ from testbench.drivers.set10.reduction import Reduction
 from testbench.oracles import Finding, Observations, Question, Statement, differential, judge
 from testbench.outcomes import Outcome
 from testbench.scenarios import folder
-from testbench.scenarios.schema import Scenario, Stated
+from testbench.scenarios.schema import Event, Scenario, Stated
 
 OBSERVATIONS_FILE = "observations.json"
 FINDINGS_FILE = "findings.json"
@@ -125,15 +126,28 @@ def _played(store: Store, scenario: Scenario) -> Observations:
     points = {point.after: point.name for point in scenario.observe}
     is_complete = False
     try:
-        for event in scenario.events:
-            player.play(event)
-            if event.seq in points:
-                observer.look_at_prices(points[event.seq])
+        for events in _moments(scenario.events):
+            if len(events) == 1:
+                player.play(events[0])
+            else:
+                player.play_together(events)
+            for event in events:
+                if event.seq in points:
+                    observer.look_at_prices(points[event.seq])
         observer.finish()
         is_complete = not player.note_ended()
     except Over:
         pass
     return observer.observations(is_complete)
+
+
+def _moments(events: Sequence[Event]) -> Iterator[list[Event]]:
+    """The events one by one, and those that are played together in one list."""
+    for together, group in groupby(events, key=lambda event: event.together):
+        if together is None:
+            yield from ([event] for event in group)
+        else:
+            yield list(group)
 
 
 def _statements(stated: Stated) -> Sequence[Statement]:

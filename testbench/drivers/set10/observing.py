@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import timedelta
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -13,8 +14,9 @@ from testbench.drivers.set10.player import Package, Player
 from testbench.drivers.set10.provision import Store
 from testbench.oracles import documents
 from testbench.oracles.observations import (
-    GoodsDocument,
+    Discount,
     GoodSeen,
+    Identity,
     ImportSeen,
     Observations,
     PricesSeen,
@@ -41,6 +43,8 @@ class Observer:
         self._pushed: tuple[Receipt, ...] = ()
         self._z_reports: tuple[ZReport, ...] = ()
         self._unreadable: list[str] = []
+        self._discounts: dict[Identity, tuple[Discount, ...]] = {}
+        self._balances: dict[str, Decimal | None] = {}
 
     def look_at_prices(self, point: str) -> None:
         """All catalogues, after every register exchanged with the server.
@@ -71,6 +75,8 @@ class Observer:
             reports += self._exported("getZReportsByOperDay", day, documents.z_reports)
         self._receipts, self._z_reports = tuple(receipts), tuple(reports)
         self._pushed = self._files()
+        self._discounts = self._discount_files()
+        self._balances = {card: self._balance(card) for card in sorted(self._player.record.charged)}
 
     def observations(self, is_complete: bool) -> Observations:
         """Everything that was seen; ``is_complete`` is False when the run ended early."""
@@ -89,6 +95,10 @@ class Observer:
             troubles=tuple(record.troubles),
             units=dict(record.units),
             unreadable=tuple(self._unreadable),
+            discounts=dict(self._discounts),
+            charged={card: Decimal(amount) for card, amount in record.charged.items()},
+            balances=dict(self._balances),
+            zone=self._zone,
         )
 
     def _days(self) -> list[str]:
@@ -120,6 +130,22 @@ class Observer:
                 self._unreadable.append(f"purchases file: {problem}")
         return tuple(found)
 
+    def _discount_files(self) -> dict[Identity, tuple[Discount, ...]]:
+        found: dict[Identity, tuple[Discount, ...]] = {}
+        for file in sorted((self._store.data(None) / "reports").glob("discounts*.xml")):
+            try:
+                found |= documents.discounts(file.read_bytes())
+            except documents.DocumentError as problem:
+                self._unreadable.append(f"discounts file: {problem}")
+        return found
+
+    def _balance(self, card: str) -> Decimal | None:
+        answer = self._player.call(soap.PROCESSING[0], soap.active_accounts(card))
+        try:
+            return None if answer is None else Decimal(soap.text_of(answer, "balance")) * 100
+        except (soap.SoapError, InvalidOperation):
+            return None
+
     def _catalog(self, register: int | None) -> dict[str, GoodSeen]:
         record = self._player.get(register, "/catalog")
         goods = record.get("goods")
@@ -141,18 +167,15 @@ class Observer:
         return GoodSeen(article=good.article, prices=good.prices, barcodes=good.barcodes, sold_at=sold)
 
     def _import(self, package: Package) -> ImportSeen:
-        document: GoodsDocument | None
-        try:
-            document = documents.goods_catalog(package.document, self._zone)
-        except documents.DocumentError:
-            document = None
-        return ImportSeen(
-            ti=package.ti,
-            status=package.status,
-            at=package.at,
-            document=document,
-            is_accepted=package.is_accepted,
+        seen = ImportSeen(
+            ti=package.ti, status=package.status, at=package.at, is_accepted=package.is_accepted
         )
+        try:
+            if package.kind == "erp.actions":
+                return replace(seen, promotions=documents.promotions(package.document, self._zone))
+            return replace(seen, document=documents.goods_catalog(package.document, self._zone))
+        except documents.DocumentError:
+            return seen
 
 
 def _good(record: Mapping[str, Any], now: str) -> GoodSeen:

@@ -3,16 +3,19 @@ and skipped. Only a crash, a hang or an HTTP 500 is a failure by itself."""
 
 from __future__ import annotations
 
+import contextlib
 import re
+import threading
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
-from typing import Any
+from typing import Any, NoReturn
 
 from testbench.drivers.set10 import soap
 from testbench.drivers.set10.processes import StartError
 from testbench.drivers.set10.provision import Store
-from testbench.drivers.set10.wire import Answer, HangError, WireError
+from testbench.drivers.set10.wire import Answer, HangError, Wire, WireError
 from testbench.oracles.observations import ActionSeen, Identity, Trouble
 from testbench.scenarios.schema import Event, Scenario
 
@@ -32,6 +35,8 @@ class Package:
     document: bytes
     status: int | None
     is_accepted: bool
+    #: The type of the event that brought it.
+    kind: str = "erp.goods"
 
 
 class Over(Exception):  # noqa: N818 - not an error: the product cannot go on, the run is judged as it is
@@ -48,6 +53,8 @@ class Record:
     closed_shifts: list[tuple[int, int]] = field(default_factory=list)
     troubles: list[Trouble] = field(default_factory=list)
     units: dict[str, Identity] = field(default_factory=dict)
+    #: Card -> kopecks that the processing service said it has charged.
+    charged: dict[str, int] = field(default_factory=dict)
 
 
 class Player:
@@ -74,28 +81,82 @@ class Player:
         if event.type == "restart":
             self._restart(event)
         elif event.type == "erp.goods":
-            self._import(event)
+            self._import(event, soap.GOODS[0], soap.goods_with_ti)
+        elif event.type == "erp.actions":
+            self._import(event, soap.ACTIONS[0], soap.actions_with_ti)
+        elif event.type == "bonus.charge":
+            self._charge(event)
         elif event.type == "erp.file":
             self._drop(event)
-        elif event.type == "sync":
-            assert event.register_ is not None
-            self._note(event, self.sync(event.register_))
         else:
-            answer = self._action(event.register_, event.type, self._translated(event))
-            self._note(event, answer)
-            if answer.get("ok") is True and event.register_ is not None:
-                self._follow(event, event.register_, answer)
+            register = event.register_
+            self._answered(
+                event, self._read(register, self._over(register, lambda wire: self._ask(event, wire)))
+            )
+
+    def play_together(self, events: Sequence[Event]) -> None:
+        """Several events at the same moment: each from a thread and over a connection of its own.
+
+        What was answered is taken in when all have answered, in the order of the events.
+
+        Raises:
+            Over: a process ended or hangs.
+        """
+        self._store.set_clock(events[0].at)
+        results: list[Answer | WireError] = [WireError("not asked")] * len(events)
+        start = threading.Barrier(len(events))
+
+        def ask(place: int, event: Event, wire: Wire) -> None:
+            with contextlib.suppress(WireError):  # the request says the same, when all are ready
+                wire.connect()
+            start.wait()
+            try:
+                results[place] = self._ask(event, wire)
+            except WireError as problem:
+                results[place] = problem
+            finally:
+                wire.close()
+
+        threads = [
+            threading.Thread(target=ask, args=(place, event, self._store.another_wire(event.register_)))
+            for place, event in enumerate(events)
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        for event, result in zip(events, results, strict=True):
+            if isinstance(result, WireError):
+                self._broken(event.register_, result)
+            else:
+                self._answered(event, self._read(event.register_, result))
+
+    def _ask(self, event: Event, wire: Wire) -> Answer:
+        if event.type == "sync":
+            return wire.post_json("/sync", {})
+        return wire.post_json("/actions", {"type": event.type, "payload": self._translated(event)})
+
+    def _answered(self, event: Event, answer: dict[str, Any]) -> None:
+        register = event.register_
+        if event.type == "sync" and register is not None:
+            self._exchanged(register, answer)
+        self._note(event, answer)
+        if answer.get("ok") is True and register is not None:
+            self._follow(event, register, answer)
 
     def sync(self, register: int) -> dict[str, Any]:
         """One exchange of a register with the server; a failure without a disturbed LAN is a trouble."""
         answer = self._exchange(register, "POST", "/sync", {})
+        self._exchanged(register, answer)
+        return answer
+
+    def _exchanged(self, register: int, answer: dict[str, Any]) -> None:
         undisturbed = register not in self._cut and register not in self._may_lose
         if answer.get("ok") is not True and undisturbed:
             error = str(answer.get("error", ""))
             named = _ERROR_TYPE.findall(error)
             self._trouble("exchange-failed", register, named[0] if named else "", error)
         self._may_lose.discard(register)
-        return answer
 
     def calm(self) -> None:
         """Before the end: every LAN works again.
@@ -140,26 +201,35 @@ class Player:
         return self._exchange(register, "POST", "/actions", {"type": kind, "payload": payload})
 
     def _exchange(self, register: int | None, method: str, path: str, value: Any) -> dict[str, Any]:
-        answer = self._request(register, method, path, value)
+        return self._read(register, self._request(register, method, path, value))
+
+    def _read(self, register: int | None, answer: Answer) -> dict[str, Any]:
         record = answer.json()
         if answer.status >= 500:
             self._server_error(register, answer)
         return record if isinstance(record, dict) else {"ok": False, "error": f"HTTP {answer.status}"}
 
     def _request(self, register: int | None, method: str, path: str, value: Any) -> Answer:
-        wire = self._store.wire(register)
-        try:
+        def send(wire: Wire) -> Answer:
             if method == "GET":
                 return wire.get(path)
             return wire.post_xml(path, value) if isinstance(value, bytes) else wire.post_json(path, value)
-        except HangError as problem:
-            self._trouble("hang", register, "", str(problem))
-            raise Over from None
+
+        return self._over(register, send)
+
+    def _over(self, register: int | None, send: Callable[[Wire], Answer]) -> Answer:
+        try:
+            return send(self._store.wire(register))
         except WireError as problem:
-            # The kernel closes a dying process's connections a moment before it can be waited for.
-            if not self.note_ended(within=_DYING_SECONDS):
-                self._trouble("crash", register, "connection", str(problem))
-            raise Over from None
+            self._broken(register, problem)
+
+    def _broken(self, register: int | None, problem: WireError) -> NoReturn:
+        if isinstance(problem, HangError):
+            self._trouble("hang", register, "", str(problem))
+        # The kernel closes a dying process's connections a moment before it can be waited for.
+        elif not self.note_ended(within=_DYING_SECONDS):
+            self._trouble("crash", register, "connection", str(problem))
+        raise Over from None
 
     def note_ended(self, within: float = 0.0) -> bool:
         """Note processes that ended by themselves, or do so ``within`` seconds; True when there was one."""
@@ -193,6 +263,9 @@ class Player:
                 is_ok=answer.get("ok") is True,
                 error=str(answer.get("error") or "")[:300],
                 price=Decimal(price) if isinstance(price, int) else None,
+                at=event.at,
+                unit=event.unit,
+                payload=event.payload,
             )
         )
 
@@ -239,14 +312,33 @@ class Player:
         cash, shift, number = self._known.get(name, (original["cash"], original["shift"], original["number"]))
         return {**event.payload, "original": {"cash": cash, "shift": shift, "number": number}}
 
-    def _import(self, event: Event) -> None:
+    def _charge(self, event: Event) -> None:
+        """Bonuses for a card; what was really charged is what the balance is judged by."""
+        card, amount = event.payload["card"], event.payload["amount"]
+        answer = self.call(soap.PROCESSING[0], soap.charge(card, amount))
+        try:
+            is_done = answer is not None and soap.text_of(answer, "errorCode") == "0"
+        except soap.SoapError:
+            is_done = False
+        if is_done:
+            self.record.charged[card] = self.record.charged.get(card, 0) + amount
+        self._note(event, {"ok": is_done, "error": "" if is_done else "not charged"})
+
+    def _import(self, event: Event, path: str, request: Callable[[bytes, str], bytes]) -> None:
         document = self._scenario.contents[event.payload["document"]]
         ti = event.payload["ti"]
-        answer = self.call(soap.GOODS[0], soap.goods_with_ti(document, ti))
+        answer = self.call(path, request(document, ti))
         is_accepted = answer is not None and _returned_true(answer)
         status = self._status(ti) if is_accepted else None
         self.record.packages.append(
-            Package(ti=ti, at=event.at, document=document, status=status, is_accepted=is_accepted)
+            Package(
+                ti=ti,
+                at=event.at,
+                document=document,
+                status=status,
+                is_accepted=is_accepted,
+                kind=event.type,
+            )
         )
         self._note(event, {"ok": is_accepted, "error": "" if is_accepted else "not accepted"})
 

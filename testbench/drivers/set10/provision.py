@@ -93,6 +93,10 @@ class Store:
         """The way to a register, or (None) to the server."""
         return self._wires[register]
 
+    def another_wire(self, register: int | None) -> Wire:
+        """A connection of its own to a register or the server, for a second thread; the caller closes it."""
+        return Wire(*self._addresses[register], self.deadline)
+
     def data(self, register: int | None) -> Path:
         """The data folder of a register or the server."""
         return self._folder / _name(register).replace(" ", "-")

@@ -11,11 +11,11 @@ from testbench.drivers.set10 import suspicion
 from testbench.outcomes import Outcome
 from testbench.scenarios.schema import Scenario
 
-#: Whole elements of a goods catalogue that our own writers and the ERP sides make; cut out of the text, so
-#: that everything else of the document stays byte for byte what the store had.
+#: Whole elements of goods catalogues and promotions that our own writers and the ERP sides make; cut out of
+#: the text, so that everything else of the document stays byte for byte what the store had.
 _GOOD = re.compile(
-    rb"[ \t]*<(?P<tag>good|price-entry|(?:min-price|max-discount|sale-denied)-restriction)"
-    rb"\b[^>]*?(?P<key>\bmarking-of-the-good|\bsubject-code)=\"(?P<value>[^\"]*)\"[^>]*?"
+    rb"[ \t]*<(?P<tag>good|price-entry|(?:min-price|max-discount|sale-denied)-restriction"
+    rb"|AdvertisingAction)\b[^>]*?(?P<key>\bmarking-of-the-good|\bsubject-code|\bAdvertActGUID)=\"(?P<value>[^\"]*)\"[^>]*?"
     rb"(?:/>|(?<!/)>.*?</(?P=tag)>)[ \t]*\r?\n?",
     re.DOTALL,
 )

@@ -12,6 +12,11 @@ from defusedxml import ElementTree as SafeTree
 
 PREFIX = "/SET-ERPIntegration"
 GOODS = (f"{PREFIX}/SET/WSGoodsCatalogImport", "http://plugins.products.ERPIntegration.crystals.ru/")
+ACTIONS = (f"{PREFIX}/AdvertisingActionsImport", "http://ws.discounts.ERPIntegration.crystals.ru/")
+PROCESSING = (
+    "/SET-Cards/SET/Cards/ExternalSystemCardsProcessing",
+    "http://processing.cards.crystals.ru/",
+)
 FEEDBACK = (f"{PREFIX}/SET/FeedbackWS", "http://feedback.ERPIntegration.crystals.ru/")
 FISCAL = (f"{PREFIX}/FiscalInfoExport", "http://plugins.operday.ERPIntegration.crystals.ru/")
 _ENVELOPE = "http://schemas.xmlsoap.org/soap/envelope/"
@@ -25,6 +30,27 @@ def goods_with_ti(document: bytes, ti: str) -> bytes:
     """The request getGoodsCatalogWithTi (which imports, whatever its name says)."""
     body = f"<goodsCatalogXML>{base64.b64encode(document).decode()}</goodsCatalogXML><TI>{escape(ti)}</TI>"
     return _request("getGoodsCatalogWithTi", GOODS[1], body)
+
+
+def actions_with_ti(document: bytes, ti: str) -> bytes:
+    """The request importActionsWithTi: promotions."""
+    body = f"<xmlData>{base64.b64encode(document).decode()}</xmlData><TI>{escape(ti)}</TI>"
+    return _request("importActionsWithTi", ACTIONS[1], body)
+
+
+def charge(card: str, kopecks: int) -> bytes:
+    """The request chargeOnBonusAccount."""
+    amount = f"{kopecks // 100}.{kopecks % 100:02d}"
+    body = (
+        f"<cardNumber>{escape(card)}</cardNumber><bonusAccountType>1</bonusAccountType>"
+        f"<chargeSum>{amount}</chargeSum>"
+    )
+    return _request("chargeOnBonusAccount", PROCESSING[1], body)
+
+
+def active_accounts(card: str) -> bytes:
+    """The request getActiveBonusAccounts."""
+    return _request("getActiveBonusAccounts", PROCESSING[1], f"<cardNumber>{escape(card)}</cardNumber>")
 
 
 def package_status(ti: str) -> bytes:
@@ -44,10 +70,19 @@ def returned(answer: bytes) -> str:
     Raises:
         SoapError: there is none.
     """
+    return text_of(answer, "return")
+
+
+def text_of(answer: bytes, name: str) -> str:
+    """The text of the answer's first element of that name.
+
+    Raises:
+        SoapError: there is none.
+    """
     for element in _parsed(answer).iter():
-        if str(element.tag).rpartition("}")[2] == "return":
+        if str(element.tag).rpartition("}")[2] == name:
             return (element.text or "").strip()
-    raise SoapError("the answer has no <return>")
+    raise SoapError(f"the answer has no <{name}>")
 
 
 def returned_document(answer: bytes) -> bytes:

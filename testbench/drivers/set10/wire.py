@@ -76,6 +76,18 @@ class Wire:
             self.close()
             raise WireError(f"{method} {path}: {type(problem).__name__}") from None
 
+    def connect(self) -> None:
+        """Open the connection ahead, so that the next request leaves at once.
+
+        Raises:
+            WireError: it was refused.
+        """
+        try:
+            self._open(ANSWER_SECONDS)
+        except OSError as problem:
+            self.close()
+            raise WireError(f"no connection: {type(problem).__name__}") from None
+
     def close(self) -> None:
         """Close the connection; the next request opens it again."""
         if self._connection is not None:
@@ -92,15 +104,19 @@ class Wire:
         left = min(ANSWER_SECONDS, self._deadline - time.monotonic())
         if left <= 0:
             raise TimeoutError
-        if self._connection is None:
-            self._connection = http.client.HTTPConnection(self._host, self._port, timeout=left)
-            self._connection.connect()
-            self._connection.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self._connection.sock.settimeout(left)
+        connection = self._open(left)
+        connection.sock.settimeout(left)
         headers = {"Content-Type": kind} if kind else {}
-        self._connection.request(method, path, body, headers)
-        answer = self._connection.getresponse()
+        connection.request(method, path, body, headers)
+        answer = connection.getresponse()
         data = answer.read(MAX_ANSWER_BYTES)
         if answer.will_close:
             self.close()
         return Answer(answer.status, data)
+
+    def _open(self, seconds: float) -> http.client.HTTPConnection:
+        if self._connection is None:
+            self._connection = http.client.HTTPConnection(self._host, self._port, timeout=seconds)
+            self._connection.connect()
+            self._connection.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return self._connection

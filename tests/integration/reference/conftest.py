@@ -66,13 +66,25 @@ class Store:
         assert answer["ok"], (action, payload, answer)
         return answer
 
-    def soap(self, service: str, namespace: str, operation: str, parameters: str) -> Element:
+    def processing(self, operation: str, parameters: str) -> Element:
+        """A call of the bonus processing."""
+        service = "SET/Cards/ExternalSystemCardsProcessing"
+        return self.soap(service, "http://processing.cards.crystals.ru/", operation, parameters, "/SET-Cards")
+
+    def soap(
+        self,
+        service: str,
+        namespace: str,
+        operation: str,
+        parameters: str,
+        prefix: str = "/SET-ERPIntegration",
+    ) -> Element:
         """A SOAP call; the answer's body."""
         envelope = (
             f'<s:Envelope xmlns:s="{SOAP}" xmlns:c="{namespace}"><s:Body><c:{operation}>{parameters}'
             f"</c:{operation}></s:Body></s:Envelope>"
         )
-        status, body = self.call(None, "POST", f"/SET-ERPIntegration/{service}", envelope.encode())
+        status, body = self.call(None, "POST", f"{prefix}/{service}", envelope.encode())
         assert status == 200, body
         found = ElementTree.fromstring(body).find(f"{{{SOAP}}}Body")
         assert found is not None
@@ -127,7 +139,9 @@ class Reference:
         return target
 
     @contextmanager
-    def store(self, revision: str, folder: Path, registers: int = 1) -> Iterator[Store]:
+    def store(
+        self, revision: str, folder: Path, registers: int = 1, settings: dict[str, Any] | None = None
+    ) -> Iterator[Store]:
         """A store of that version with its data in `folder`, at 2025-11-23 10:00 in Moscow."""
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "clock").write_text("2025-11-23T10:00:00+03:00")
@@ -136,6 +150,7 @@ class Reference:
             "listen": "127.0.0.1:0",
             "clock_file": str(folder / "clock"),
             "transport_interval_s": 0,
+            **(settings or {}),
         }
         config = {
             "server": {**common, "data_dir": str(folder / "server"), "log_file": str(folder / "server.log")},

@@ -5,14 +5,20 @@ The checks are this project's own knowledge of its history; the bench must find 
 
 from __future__ import annotations
 
+import base64
 import json
 import subprocess
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from decimal import ROUND_HALF_UP, Decimal
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from testbench.reference import trading
 
 RECORD = json.loads(
     (Path(__file__).parents[2] / "acceptance" / "planted-defects.json").read_text(encoding="utf-8")
@@ -134,6 +140,191 @@ def annulled_is_counted(store: Any) -> bool:
     return bool(report.findtext("amountByPurchaseFiscal") != "10.00")
 
 
+CARD = "2013800000017"
+PROCESSING = "http://processing.cards.crystals.ru/"
+ATTEMPTS = 30
+
+
+def _promotions(store: Any, *promotions: str) -> None:
+    _drop(store, "discounts", f"<AdvertisingActions>{''.join(promotions)}</AdvertisingActions>")
+
+
+def _promotion(
+    guid: str, percent: str, priority: str = "1", end: str = "2025-11-30T23:59:59", more: str = ""
+) -> str:
+    return (
+        f'<AdvertisingAction AdvertActGUID="{guid}" name="{guid}" active="true" mode="automatic" '
+        f'priority="{priority}"><end-date>{end}</end-date>{more}<actionResults>'
+        f'<goodsDiscount percentage-discount="{percent}"><for-all-goods>true</for-all-goods></goodsDiscount>'
+        "</actionResults></AdvertisingAction>"
+    )
+
+
+def _drop(store: Any, folder: str, document: str) -> None:
+    content = base64.b64encode(document.encode()).decode()
+    store.do(None, "erp.file", folder=folder, name=f"{folder}.xml", content=content)
+    for register in store.urls:
+        if register is not None:
+            store.do(register, "sync")
+
+
+def _at_once(*actions: Callable[[], dict[str, Any]]) -> list[dict[str, Any]]:
+    """The answers of actions that begin at the same moment."""
+    start = threading.Barrier(len(actions))
+
+    def act(action: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+        start.wait()
+        return action()
+
+    with ThreadPoolExecutor(len(actions)) as threads:
+        return list(threads.map(act, actions))
+
+
+def half_a_kopeck_is_lost(store: Any) -> bool:
+    """R04: 0.125 kg at 1.00."""
+    plu = '<plugin-property key="plu-number" value="678"/>'
+    _send(store, _good("7", "2100678", _price("1.00"), "ProductWeightEntity", plu))
+    store.do(1, "shift.open")
+    _sell(store, trading.weight_barcode(678, 125), pay=(("cash", 100),))
+    return bool(_purchase(store).find(".//position").get("amount") != "0.13")
+
+
+def minimum_price_is_broken(store: Any) -> bool:
+    """R06: 10 % off two lines; the second must not cost less than 99.00."""
+    limit = '<min-price-restriction id="1" subject-type="GOOD" subject-code="8" value="99.00"/>'
+    _send(store, _good("7", "1007", _price("100.00")), _good("8", "1008", _price("100.00")), limit)
+    store.do(1, "shift.open")
+    _sell(store, "1007", "1008", pay=(("cash", 20000),), discount=1000)
+    amounts = [Decimal(position.get("amount")) for position in _purchase(store).iter("position")]
+    return amounts != [Decimal(81), Decimal(99)]
+
+
+def base_price_is_replaced(store: Any) -> bool:
+    """R08: price 1 and price 2 that begin together; the second is over."""
+    entry = _price("10.00")
+    second = entry.replace("10.00", "8.00").replace("<number>1", "<end-date>2025-11-20</end-date><number>2")
+    _send(store, _good("7", "1007", entry + second))
+    return store.act(1, "price.check", barcode="1007").get("price") != 1000
+
+
+def price_holds_too_early(store: Any) -> bool:
+    """R09: at 10:00 a price that begins at 18:00."""
+    _send(store, _good("7", "1007", _price("10.00") + _price("12.00", begin=f"{DAY}T18:00:00")))
+    return bool(store.do(1, "price.check", barcode="1007")["price"] != 1000)
+
+
+def return_has_todays_rate(store: Any) -> bool:
+    """R24: sold at 10 %, returned after the rate became 22 %."""
+    _send(store, _good("7", "1007", _price("10.00")))
+    store.do(1, "shift.open")
+    _sell(store, "1007", pay=(("cash", 1000),))
+    _send(store, _good("7", "1007", _price("10.00")).replace("<vat>10", "<vat>22"), ti="2")
+    store.do(1, "receipt.open", kind="return", original={"cash": 1, "shift": 1, "number": 1})
+    store.do(1, "receipt.add", barcode="1007")
+    store.do(1, "receipt.pay", type="cash", amount=1000)
+    store.do(1, "receipt.close")
+    store.do(1, "sync")
+    rates = {line.get("nds") for line in store.exported("getPurchasesByOperDay", DAY).iter("position")}
+    return rates != {"10.0"}
+
+
+def two_shifts_are_opened(store: Any) -> bool:
+    """R27: two logins at the same moment, until both succeed."""
+    for _ in range(ATTEMPTS):
+        answers = _at_once(*[partial(store.act, 1, "shift.open", tab_number=tab) for tab in ("17", "18")])
+        if all(answer["ok"] for answer in answers):
+            return True
+        store.do(1, "shift.close")
+    return False
+
+
+def code_is_taken_for_a_label(store: Any) -> bool:
+    """R28: a piece good whose own code has the form of a label of a weighed good."""
+    plu = '<plugin-property key="plu-number" value="678"/>'
+    code = trading.weight_barcode(678, 1000)
+    _send(
+        store,
+        _good("7", "2100678", _price("1.00"), "ProductWeightEntity", plu),
+        _good("8", code, _price("10.00")),
+    )
+    return bool(store.do(1, "price.check", barcode=code)["marking"] != "8")
+
+
+def marking_code_is_cut(store: Any) -> bool:
+    """R29: a serial number that holds 91."""
+    code = "0104600000000015215A91BC"
+    _send(store, _good("7", "1007", _price("10.00"), extra="<mark-type>MILK</mark-type>"))
+    store.do(1, "shift.open")
+    store.do(1, "receipt.open")
+    store.do(1, "receipt.add", barcode="1007", mark=code + "\x1d93dGVz")
+    store.do(1, "receipt.pay", type="cash", amount=1000)
+    store.do(1, "receipt.close")
+    return bool(_purchase(store).find(".//position/plugin-property").get("value") != code)
+
+
+def account_is_overdrawn(store: Any) -> bool:
+    """R30: two registers pay with one account at the same moment, until both succeed."""
+    _send(store, _good("7", "1007", _price("100.00")))
+    _drop(
+        store,
+        "cards",
+        '<cards-catalog><internal-card-type guid="5" name="x" percentage-discount="0"/>'
+        f'<internal-card number="{CARD}" status="ACTIVE" card-type-guid="5"/></cards-catalog>',
+    )
+    for register in (1, 2):
+        store.do(register, "shift.open")
+    for _ in range(ATTEMPTS):
+        charge = f"<cardNumber>{CARD}</cardNumber><chargeSum>60.00</chargeSum>"
+        store.processing("chargeOnBonusAccount", charge)
+        for register in (1, 2):
+            store.do(register, "receipt.open")
+            store.do(register, "receipt.add", barcode="1007")
+            store.do(register, "receipt.card", number=CARD)
+        balance = store.processing("getActiveBonusAccounts", f"<cardNumber>{CARD}</cardNumber>")
+        amount = int(Decimal(balance.findtext(".//balance")) * 100)
+        pay = [
+            partial(store.act, register, "receipt.pay", type="bonus", amount=amount) for register in (1, 2)
+        ]
+        answers = _at_once(*pay)
+        if all(answer["ok"] for answer in answers):
+            return True
+        for register in (1, 2):
+            store.do(register, "receipt.cancel")
+            store.do(register, "sync")
+    return False
+
+
+def nine_goes_before_ten(store: Any) -> bool:
+    """R31: promotions with the priorities 9 and 10."""
+    _send(store, _good("7", "1007", _price("100.00")))
+    _promotions(store, _promotion("A", "5", "9"), _promotion("B", "7", "10"))
+    store.do(1, "shift.open")
+    store.do(1, "receipt.open")
+    return bool(store.do(1, "receipt.add", barcode="1007")["amount"] != 9300)
+
+
+def last_second_is_lost(store: Any) -> bool:
+    """R32: a promotion that ends in this very second, 10:00:00."""
+    _send(store, _good("7", "1007", _price("100.00")))
+    _promotions(store, _promotion("A", "5", end=f"{DAY}T10:00:00"))
+    store.do(1, "shift.open")
+    store.do(1, "receipt.open")
+    return bool(store.do(1, "receipt.add", barcode="1007")["amount"] != 9500)
+
+
+def coupon_is_taken_for_a_card(store: Any) -> bool:
+    """R34: a coupon, and no card."""
+    _send(store, _good("7", "1007", _price("100.00")))
+    _promotions(store, _promotion("A", "5", more='<conditions><coupon number="99001"/></conditions>'))
+    store.do(1, "shift.open")
+    store.do(1, "receipt.open")
+    store.do(1, "receipt.add", barcode="1007")
+    store.do(1, "receipt.coupon", number="99001")
+    store.do(1, "receipt.pay", type="cash", amount=9500)
+    store.do(1, "receipt.close")
+    return [card.get("type") for card in _purchase(store).findall("card")] != ["COUPON_CARD"]
+
+
 CHECKS: dict[str, Callable[[Any], bool]] = {
     "R03": weight_is_cut,
     "R05": receipt_discount_is_lost,
@@ -142,7 +333,23 @@ CHECKS: dict[str, Callable[[Any], bool]] = {
     "R19": receipts_are_doubled,
     "R25": change_is_too_small,
     "R26": annulled_is_counted,
+    "R04": half_a_kopeck_is_lost,
+    "R06": minimum_price_is_broken,
+    "R08": base_price_is_replaced,
+    "R09": price_holds_too_early,
+    "R24": return_has_todays_rate,
+    "R27": two_shifts_are_opened,
+    "R28": code_is_taken_for_a_label,
+    "R29": marking_code_is_cut,
+    "R30": account_is_overdrawn,
+    "R31": nine_goes_before_ten,
+    "R32": last_second_is_lost,
+    "R34": coupon_is_taken_for_a_card,
 }
+
+
+#: Classes whose check needs more than one register.
+REGISTERS = {"R30": 2}
 
 
 def test_every_recorded_defect_has_a_check() -> None:
@@ -162,7 +369,7 @@ def test_defect_is_where_it_is_recorded(name: str, place: str, run_store: Callab
         "fix": defect["fixed"]["commit"],
     }[place]
 
-    with run_store(revision) as store:
+    with run_store(revision, registers=REGISTERS.get(name, 1)) as store:
         is_bad = CHECKS[name](store)
 
     assert is_bad is (place in ("first bad", "before the fix"))
@@ -183,5 +390,5 @@ def test_recorded_releases_are_the_first_that_hold_the_commits(
             text=True,
         ).stdout.split()
         assert tags[0] == place["release"]
-        with run_store(place["release"], name=end) as store:
+        with run_store(place["release"], REGISTERS.get(name, 1), end) as store:
             assert CHECKS[name](store) is expected

@@ -9,6 +9,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from testbench.drivers.port import Build, Limits
 from testbench.drivers.set10 import SetDriver
 from testbench.drivers.set10.player import Player
@@ -69,7 +71,7 @@ def collected(build: Build, scenario: Scenario, folder: Path, mask: Masker | Non
         own = evidence / "files" / name
         own.mkdir(parents=True)
         shutil.copy(data / "journal.jsonl", own / "journal.jsonl")
-        for kind in ("products", "cards"):
+        for kind in ("products", "cards", "discounts"):
             if (data / kind / "success").is_dir():
                 shutil.copytree(data / kind / "success", own / "exchange" / kind / "success")
     (evidence / "files/s-server/catalog.json").write_text(json.dumps(catalog))
@@ -109,6 +111,56 @@ def test_evidence_plays_as_it_happened(build: Callable[[str], Build], tmp_path: 
     assert receipts["z"] == again["z"]
 
 
+def with_loyalty() -> Scenario:
+    """A promotion, a coupon, a marked good, bonuses and two logins at once."""
+    composer = Composer(START)
+    milk = good("100501", "4600000000015", 8990)
+    composer.package("1", [milk])
+    composer.cards(CARDS.encode())
+    action = (
+        '<AdvertisingActions><AdvertisingAction AdvertActGUID="A" name="A" active="true" mode="automatic">'
+        '<conditions><coupon number="9900001"/></conditions><actionResults>'
+        '<goodsDiscount percentage-discount="10"><for-all-goods>true</for-all-goods></goodsDiscount>'
+        "</actionResults></AdvertisingAction></AdvertisingActions>"
+    )
+    composer.actions("2", action.encode())
+    composer.do(None, "bonus:1", "bonus.charge", card=CARD, amount=5000)
+    composer.at_once(*[(1, "shift:1/1", "shift.open", {"tab_number": tab}) for tab in (TAB, "18")])
+    unit = "receipt:1/1/1"
+    composer.do(1, unit, "receipt.open", kind="sale")
+    composer.do(1, unit, "receipt.add", barcode="4600000000015")
+    composer.do(1, unit, "receipt.card", number=CARD)
+    composer.do(1, unit, "receipt.coupon", number="9900001")
+    composer.do(1, unit, "receipt.pay", type="bonus", amount=5000)
+    composer.do(1, unit, "receipt.pay", type="cash", amount=10000)
+    composer.do(1, unit, "receipt.close")
+    composer.do(1, "shift:1/1", "shift.close")
+    composer.do(1, "fiscal:1", "fiscal.replace")
+    composer.do(1, "sync:3", "sync")
+    return composer.scenario()
+
+
+@pytest.mark.parametrize("masked", [False, True], ids=["as it was", "masked"])
+def test_loyalty_plays_as_it_happened(build: Callable[[str], Build], tmp_path: Path, masked: bool) -> None:
+    """Promotions, coupons, charges and payments with bonuses come back from journals and documents."""
+    release = build("v10.5.7.0")
+    mask = Masker(b"a key of the tests, 32 bytes long") if masked else None
+    scenario = from_evidence(collected(release, with_loyalty(), tmp_path, mask))
+    in_store, receipts = _run(release, with_loyalty(), tmp_path / "a")
+    on_bench, again = _run(release, scenario, tmp_path / "b")
+
+    assert scenario.notes == ()
+    assert [event.type for event in scenario.events if event.together] == ["shift.open", "shift.open"]
+    assert in_store.signature is on_bench.signature is None
+    for seen in (receipts, again):
+        (receipt,) = seen["receipt"]["1/1/1"]
+        assert len(receipt.pop("coupons")) == len(receipt.pop("customer_cards")) == 1
+        assert len(receipt.pop("cards")) == 2
+        assert receipt["payments"][0].pop("card")
+    assert receipts["receipt"] == again["receipt"]
+    assert receipts["z"] == again["z"]
+
+
 def test_masked_evidence_behaves_as_the_unmasked(build: Callable[[str], Build], tmp_path: Path) -> None:
     """Masking changes who it was, not what happened: same amounts, same discount by card, same finding."""
     release = build("v10.4.6.0")
@@ -120,6 +172,7 @@ def test_masked_evidence_behaves_as_the_unmasked(build: Callable[[str], Build], 
 
     for receipts in (masked["receipt"], plain["receipt"]):
         assert [card for receipt in receipts.values() for card in receipt[0].pop("cards")] != []
+        assert [card for receipt in receipts.values() for card in receipt[0].pop("customer_cards")] != []
     assert masked["receipt"] == plain["receipt"]
     assert outcome.signature == "receipt-arithmetic/lines-sum"
     shown = b"".join(file.read_bytes() for file in evidence.rglob("*") if file.is_file())

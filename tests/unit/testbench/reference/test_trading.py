@@ -65,6 +65,39 @@ def test_shift_holds_every_kind_of_work() -> None:
     assert {a["payload"]["type"] for a in actions if a["type"] == "receipt.pay"} == {"cash", "card"}
 
 
+def test_shift_trades_loyalty_when_asked() -> None:
+    """Coupons, bonuses within the account, and one code for each piece of marked goods; all from the seed."""
+    assortment = trading.goods(60, with_marked=True)
+    promoted = trading.promotions(assortment)
+    actions = trading.shift(assortment, 60, with_cards=True, promoted=promoted, bonuses=20000)
+    assert actions == trading.shift(assortment, 60, with_cards=True, promoted=promoted, bonuses=20000)
+    returned, codes, spent = False, [], 0
+    for action in actions:
+        payload = action["payload"]
+        returned = payload.get("kind") == "return" if action["type"] == "receipt.open" else returned
+        codes += [payload["mark"]] if "mark" in payload and not returned else []
+        spent += payload["amount"] if payload.get("type") == "bonus" else 0
+
+    assert len(codes) == len(set(codes)) > 5
+    assert 0 < spent <= 20000 * len(trading.CARD_NUMBERS)
+    assert any(action["type"] == "receipt.coupon" for action in actions)
+
+
+def test_promotions_document_names_what_is_promoted() -> None:
+    """One AdvertisingAction for each promotion, with percentage, goods and coupon."""
+    assortment = trading.goods(20)
+    plain, coupon = trading.promotions(assortment)
+    root = ElementTree.fromstring(trading.promotions_document([plain, coupon], date(2026, 1, 1)))
+
+    assert [action.get("AdvertActGUID") for action in root] == ["week", "coupon"]
+    assert root[0].find("conditions") is None
+    assert root[1].find("conditions/coupon").get("number") == coupon.coupon
+    for action, promotion in zip(root, (plain, coupon), strict=True):
+        discount = action.find("actionResults/goodsDiscount")
+        assert discount.get("percentage-discount") == f"{promotion.percent / 100:.2f}"
+        assert [good.get("id") for good in discount.iter("marking-of-the-good")] == list(promotion.articles)
+
+
 @pytest.mark.parametrize(
     ("discount", "amounts", "is_even"),
     [
