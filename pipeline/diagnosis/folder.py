@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import re
@@ -174,7 +175,12 @@ def _write_files(
     listed: dict[str, list[dict[str, Any]]] = {host.host: [] for host in collected}
     left_out: dict[str, list[dict[str, str]]] = {host.host: [] for host in collected}
     everything = [(masking_order(name), host, name) for host in collected for name in host.files]
-    for _, host, name in sorted(everything, key=lambda entry: (entry[0], entry[1].host)):
+    everything.sort(key=lambda entry: (entry[0], entry[1].host))
+    for _, host, name in everything:
+        if _names_people(name):
+            with contextlib.suppress(MaskingError, ValueError, RecursionError):  # told when it is masked
+                masker.learn(name, host.files[name])
+    for _, host, name in everything:
         try:
             masked = masker.mask_file(name, host.files[name])
         except (MaskingError, ValueError, RecursionError) as error:
@@ -182,13 +188,22 @@ def _write_files(
             reason = str(error) if isinstance(error, MaskingError) else "it is text that cannot be masked"
             left_out[host.host].append(_masked(masker, name, reason))
             continue
-        file = folder / "files" / host.host / name
+        shown = masker.mask_name(name)
+        file = folder / "files" / host.host / shown
         file.parent.mkdir(parents=True, exist_ok=True)
         sha256 = objects.put(masked, file)
-        listed[host.host].append({"path": name, "sha256": sha256, "bytes": len(masked)})
+        listed[host.host].append({"path": shown, "sha256": sha256, "bytes": len(masked)})
     # Last, when every name is known that a document had.
     missing = {host.host: masked_missing(host, masker) + left_out[host.host] for host in collected}
     return listed, missing
+
+
+def _names_people(name: str) -> bool:
+    """Whether a file may say who somebody is: all structured files but the catalogues of goods.
+
+    They are learned before anything is masked, so that a name in the first file's own name is known too.
+    """
+    return name.endswith((".xml", ".jsonl")) and not name.startswith("exchange/products/")
 
 
 def _protect(folder: Path) -> None:

@@ -17,6 +17,7 @@ _BY_KIND = {
     "inn": "inn clientinn customerinn cashierinn",
     "fiscal": "fiscalnum fn fp fiscalsign fiscaldrive refnumber",
     "qr": "qrcode qr qrpayload",
+    "snils": "snils",
     "birthday": "birthdate birthday dateofbirth",
 }
 FIELDS = {name: kind for kind, names in _BY_KIND.items() for name in names.split()}

@@ -21,15 +21,21 @@ from xml.sax.saxutils import escape, unescape
 from defusedxml import DefusedXmlException
 from defusedxml import ElementTree as SafeTree
 
-from testbench.masking import rules
+from testbench.masking import disguises, rules
 from testbench.masking.errors import MaskingError
 from testbench.masking.fields import KEPT, kind_of, normalised
+from testbench.masking.names import Names
 from testbench.masking.patterns import (
     ATTRIBUTE,
+    BASE64_TEXT,
     BASE64_XML,
     FREE_TEXT,
     KEY_VALUE,
+    NAME_KEYS,
+    NAME_LIKE,
+    NAME_TOKEN,
     NAME_WORD,
+    NUMBER,
     RUSSIAN_KEYS,
     TAG,
     WORD,
@@ -62,6 +68,7 @@ class Masker:
         self._replaced: Counter[str] = Counter()
         self._values: dict[str, set[str]] = {}
         self._learned: dict[str, str] = {}
+        self._names = Names()
         self._nesting = 0
 
     def manifest(self) -> dict[str, Any]:
@@ -95,6 +102,7 @@ class Masker:
 
     def mask_text(self, text: str) -> str:
         """Free text, possibly with XML or JSON in it: logs, descriptions."""
+        text = disguises.without_escapes(text)
         out: list[str] = []
         place, element = 0, ""
         for tag in TAG.finditer(text):
@@ -134,6 +142,9 @@ class Masker:
             raise MaskingError(f"XML with its own DTD or entities is not stored: {problem}") from None
         except (ParseError, ValueError, LookupError, RecursionError):
             pass
+        if data[:2] in (b"\xff\xfe", b"\xfe\xff") or b"\0" in data[:64]:
+            text, encode = disguises.decoded(data)
+            return encode(self.mask_text(text))
         encoding = _declared_encoding(data)
         return self.mask_text(data.decode(encoding, "surrogateescape")).encode(encoding, "surrogateescape")
 
@@ -146,18 +157,35 @@ class Masker:
         if len(data) > MAX_BYTES:
             raise MaskingError(f"{name}: {len(data)} bytes exceed {MAX_BYTES}; ask for a shorter window")
         lower = name.lower()
+        if lower.endswith(".gz"):
+            inner = disguises.unzipped(name, data, MAX_BYTES)
+            return disguises.zipped(self.mask_file(name[:-3].removesuffix(".gz"), inner))
         if lower.endswith(".xml"):
             return self.mask_xml(data)
-        if b"\0" in data[:4096]:
+        text, encode = disguises.decoded(data)
+        if "\0" in text[:4096]:
             raise MaskingError(f"{name}: is binary; only text, JSON and XML can be masked: left out")
-        text = data.decode("utf-8", "surrogateescape")
         if lower.endswith(".jsonl"):
             masked = "".join(self._json_text(line) for line in text.splitlines(keepends=True))
         elif lower.endswith(".json"):
             masked = self._json_text(text)
         else:
             masked = self.mask_text(text)
-        return masked.encode("utf-8", "surrogateescape")
+        return encode(masked)
+
+    def mask_name(self, path: str) -> str:
+        """A file's path inside evidence; folders, dates and the suffix stay.
+
+        Call it when all files are learned: what refers to the file (a journal's "document") is masked by the
+        same rule, and the two must agree.
+        """
+        folder, slash, name = path.rpartition("/")
+        stem, dot, suffix = name.rpartition(".")
+        if not dot:
+            stem, suffix = name, ""
+        words = NUMBER.sub(lambda found: self._learned.get(found[0], found[0]), stem)
+        words = NAME_TOKEN.sub(lambda found: self._names.replace(found[0]), words)
+        return f"{folder}{slash}{words}{dot}{suffix}"
 
     def _json_text(self, text: str) -> str:
         body = text.rstrip("\r\n")
@@ -177,6 +205,8 @@ class Masker:
             return re.sub(r"\d+", lambda found: rules.number(key, "tab", found[0]), named)
         if kind == "email":
             return rules.email(key, bare)
+        if kind == "snils":
+            return rules.snils(key, value)
         if kind == "marking":
             return rules.marking(key, value)
         if kind == "qr":
@@ -200,7 +230,8 @@ class Masker:
     def _learn(self, kind: str, value: str, masked: str) -> None:
         if kind == "name":
             pairs = zip(NAME_WORD.findall(value), NAME_WORD.findall(masked), strict=True)
-            self._learned.update({old: new for old, new in pairs if len(old) > 3})
+            for old, new in pairs:
+                self._names.learn(old, new)
         elif kind not in ("birthday", "qr") and len(value) > 7:
             self._learned[value.strip()] = masked.strip()
 
@@ -212,8 +243,12 @@ class Masker:
             return self.mask_value(kind, value)
         if rules.is_marking(value):
             return self.mask_value("marking", value)
+        if normalised(name) == "document":
+            return self.mask_name(value)
         if normalised(name) in KEPT:
             return value
+        if normalised(name) == "name" and "<" not in value:
+            return self._free(disguises.without_escapes(value), is_good=True)
         return self.mask_text(value)
 
     def _tag(self, tag: re.Match[str]) -> str:
@@ -248,10 +283,15 @@ class Masker:
             plain = unescape(text, _QUOTES)
             new = self._field(element, "", plain)
             return text if new == plain else escape(new)
-        return self._free(text)
+        return self._free(text, is_good=normalised(element) == "name")
 
-    def _free(self, text: str) -> str:
-        """By patterns; what one pattern masked is set aside, so that the next one does not mask the mask."""
+    def _free(self, text: str, *, is_good: bool = False) -> str:
+        """By patterns; what one pattern masked is set aside, so that the next one does not mask the mask.
+
+        Args:
+            is_good: the text is the name of a good, group or country, where words that only resemble a
+                person's name stay.
+        """
         done: list[str] = []
 
         def aside(masked: str) -> str:
@@ -260,11 +300,42 @@ class Masker:
 
         text = _RESERVED.sub("?", text)
         text = BASE64_XML.sub(lambda found: aside(self._embedded(found)), text)
+        text = BASE64_TEXT.sub(lambda found: self._encoded(found[0], aside), text)
+        text = disguises.in_url_codes(text, self._inside)
         text = KEY_VALUE.sub(lambda found: self._pair(found, aside), text)
         for kind, pattern in FREE_TEXT:
             text = pattern.sub(partial(self._found, kind, aside), text)
-        text = WORD.sub(lambda found: self._learned.get(found[0], found[0]), text)
+        text = WORD.sub(lambda found: self._word(found[0], is_good), text)
         return _ASIDE.sub(lambda found: done[int("".join(str(_SET_ASIDE.index(c)) for c in found[1]))], text)
+
+    def _word(self, word: str, is_good: bool) -> str:
+        known = self._learned.get(word)
+        return self._names.replace(word, only_whole=is_good) if known is None else known
+
+    def _inside(self, text: str) -> str:
+        """Text inside an encoding of a text; encodings inside each other are followed so deep and no deeper.
+
+        Raises:
+            MaskingError: they are nested deeper.
+        """
+        if self._nesting >= MAX_NESTING:
+            raise MaskingError("encoded texts inside each other, too deep; this is not evidence")
+        self._nesting += 1
+        try:
+            return self.mask_text(text)
+        finally:
+            self._nesting -= 1
+
+    def _encoded(self, code: str, aside: Callable[[str], str]) -> str:
+        """Base64 of any other text: masked inside; what is no text (a key, a picture) stays."""
+        try:
+            plain = base64.b64decode(code, validate=True).decode("utf-8")
+        except (binascii.Error, ValueError):
+            return code
+        if not plain.replace("\n", "").replace("\r", "").replace("\t", "").isprintable():
+            return code
+        masked = self._inside(plain)
+        return code if masked == plain else aside(base64.b64encode(masked.encode()).decode())
 
     def _found(self, kind: str, aside: Callable[[str], str], found: re.Match[str]) -> str:
         value = found.groupdict().get("value") or found[0]
@@ -276,6 +347,8 @@ class Masker:
         key = found["key"]
         kind = RUSSIAN_KEYS.get(key.lower()) or kind_of(key)
         bare = found["value"].strip("\\\"'")
+        if kind is None and key.lower() in NAME_KEYS and NAME_LIKE.match(bare):
+            kind = "name"
         if kind is None or not bare or (kind == "name" and not NAME_WORD.search(bare)):
             return found[0]
         return f"{key}{found['gap']}{found['value'].replace(bare, aside(self.mask_value(kind, bare)))}"

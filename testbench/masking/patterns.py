@@ -16,6 +16,9 @@ ATTRIBUTE = re.compile(
 #: A whole document in base64, as SOAP carries it ("<?xml", "<good", "<purc", or after a BOM).
 BASE64_XML = re.compile(r"(?<![A-Za-z0-9+/])(?:PD94|PGdv|PHB1|PGNh|PHJl|PEFk|77u/)[A-Za-z0-9+/\s]{20,}={0,2}")
 
+#: Base64 of any other text; whether it is text is seen when it is decoded.
+BASE64_TEXT = re.compile(r"(?<![A-Za-z0-9+/=_-])[A-Za-z0-9+/]{24,}={0,2}(?![A-Za-z0-9+/=_-])")
+
 #: key=value and "key": "value" in a log line; whether the key names personal data is looked up afterwards.
 #: A value without quotes may go on over capitalised words and initials: cashier=Ivanova Olga P.
 KEY_VALUE = re.compile(
@@ -36,6 +39,10 @@ RUSSIAN_KEYS = {
     "фн": "fiscal",
     "фп": "fiscal",
 }
+
+#: Keys that hold a person's name or something else: masked only where the value looks like a name.
+NAME_KEYS = frozenset({"client", "customer", "buyer", "person", "user", "owner"})
+NAME_LIKE = re.compile(r"[A-ZА-ЯЁ][a-zа-яё]{2,}")
 
 _CAP = r"[А-ЯЁ][а-яё]+(?:-[А-ЯЁ][а-яё]+)?"
 _LATIN = r"[A-Z][a-z]+(?:-[A-Z][a-z]+)?"
@@ -59,6 +66,7 @@ FREE_TEXT: tuple[tuple[str, re.Pattern[str]], ...] = (
         re.compile(r"(?i)\b(?:tab|табельный)\s?(?:number|num|no|номер|№)\s?[=:]?\s?(?P<value>\d{1,10})\b"),
     ),
     ("inn", re.compile(r"(?i)\b(?:inn|инн)\b[\s:=№]{0,4}(?P<value>\d{12}|\d{10})(?!\d)")),
+    ("snils", re.compile(r"(?<![\d-])\d{3}-\d{3}-\d{3}[ -]\d{2}(?![\d-])")),
     ("name", re.compile(rf"\b{_CAP}\s{_CAP}\s[А-ЯЁ][а-яё]+(?:вич|вна|чна|ьич)\b")),
     ("name", re.compile(rf"\b{_LATIN}\s{_LATIN}\s[A-Z][a-z]+(?:vich|vna|chna|ich)\b")),
     ("name", re.compile(rf"\b(?:{_CAP}|{_LATIN})\s[A-ZА-ЯЁ]\.\s?[A-ZА-ЯЁ]\.")),
@@ -66,3 +74,6 @@ FREE_TEXT: tuple[tuple[str, re.Pattern[str]], ...] = (
 
 WORD = re.compile(r"\w+(?:-\w+)*")
 NAME_WORD = re.compile(r"[^\W\d_]+")
+#: Words and numbers of a file's name, which joins them in any way.
+NAME_TOKEN = re.compile(r"[^\W\d_]+")
+NUMBER = re.compile(r"\d{8,}")
