@@ -94,5 +94,6 @@ def _verify(app: Garant, job: RunningJob) -> dict[str, Any]:
         home=None,
         bundle=Path(defect.bundle),
         version=job.args["version"],
+        commit=job.args.get("commit"),
         progress=_progress(job),
     )
