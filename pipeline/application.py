@@ -7,7 +7,7 @@ import secrets
 import socket
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 
 from sqlalchemy import inspect
@@ -18,7 +18,8 @@ from pipeline.engine.dispatch import Dispatcher
 from pipeline.engine.port import Engine
 from pipeline.engine.unit import UnitOfWork, unit_of_work
 from pipeline.engine.worker import DEFAULT_QUEUES, Worker
-from pipeline.errors import GarantError
+from pipeline.errors import ConflictError, GarantError
+from pipeline.products.service import product_name, watch
 from pipeline.settings import Settings
 from pipeline.wiring import job_functions, tick_functions
 
@@ -67,7 +68,13 @@ class Garant:
         )
 
     def worker(self, queues: Mapping[str, int] = DEFAULT_QUEUES) -> Worker:
-        """A worker for the queues given; start it once per process."""
+        """A worker for the queues given; start it once per process.
+
+        From the first worker on that finds a product in the settings, its repository is watched.
+        """
+        if self.settings.product is not None and self.settings.product.is_file():
+            with suppress(ConflictError), self.unit("worker:start") as unit:
+                watch(unit, product_name(self.settings))
         return Worker(self.engine, self.dispatcher(), self.unit, queues=queues)
 
     def require_schema(self) -> None:

@@ -97,6 +97,8 @@ class ReleaseSettings(_Section):
     approvals: int = Field(2, ge=1)
     #: OpenSSH allowed_signers file; the same file is on every store's hosts.
     allowed_signers: Path | None = None
+    #: Bundles that the regression gate plays at once; each takes a core while it plays.
+    benches: int = Field(2, ge=1, le=64)
 
 
 class DiagnosisSettings(_Section):
@@ -133,6 +135,8 @@ class Settings(_Section):
     home: Path
     database_url: str | None = None
     product: Path | None = None
+    #: Seconds between two looks at the product's repository for new versions.
+    product_poll_s: float = Field(300.0, ge=1)
     mail: MailSettings = MailSettings()
     tracker: TrackerSettings = TrackerSettings()
     releases: ReleaseSettings = ReleaseSettings()

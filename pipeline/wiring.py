@@ -12,6 +12,8 @@ from pipeline.diagnosis import ticks as diagnosis
 from pipeline.engine.dispatch import JobFunction, TickFunction
 from pipeline.notices import jobs as notices_jobs
 from pipeline.notices import ticks as notices
+from pipeline.products import jobs as products_jobs
+from pipeline.products import ticks as products
 from pipeline.promises import ticks as promises
 from pipeline.releases import ticks as releases
 from pipeline.reproduction import jobs as reproduction_jobs
@@ -27,11 +29,30 @@ if TYPE_CHECKING:
 
 def tick_functions(app: Garant) -> Mapping[str, TickFunction]:
     """By kind of thing."""
-    subjects = (clocks, defects, diagnosis, notices, promises, releases, reproduction, rollouts, trackers)
+    subjects = (
+        clocks,
+        defects,
+        diagnosis,
+        notices,
+        products,
+        promises,
+        releases,
+        reproduction,
+        rollouts,
+        trackers,
+    )
     return {kind: function for subject in subjects for kind, function in subject.ticks(app).items()}
 
 
 def job_functions(app: Garant) -> Mapping[str, JobFunction]:
     """By kind of job."""
-    subjects = (diagnosis_jobs, notices_jobs, releases, reproduction_jobs, rollouts_jobs, trackers_jobs)
+    subjects = (
+        diagnosis_jobs,
+        notices_jobs,
+        products_jobs,
+        releases,
+        reproduction_jobs,
+        rollouts_jobs,
+        trackers_jobs,
+    )
     return {kind: function for subject in subjects for kind, function in subject.jobs(app).items()}

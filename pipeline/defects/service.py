@@ -117,25 +117,41 @@ def _new(
 
 
 def _seen_again(unit: UnitOfWork, row: DefectRow, version: str, findings: dict[str, Any]) -> None:
-    from pipeline.promises import service as promises
-
     for name, value in findings.items():
         if getattr(row, name) is None and value is not None:
             setattr(row, name, value)
     sighting = rules.seen_again(row.state, row.fixed_in, version)
     row.updated_at = unit.now
     if sighting.came_back:
-        reason = f"seen again in {version}, said to be fixed in {row.fixed_in}"
-        unit.record(KIND, row.id, "reopened", reason=reason, version=version, fixed_in=row.fixed_in)
-        row.state, row.fixed_in, row.version = "reopened", None, version
-        # The fix did not hold for anybody: the date told is void, every client waits for a new one.
-        promises.void_etas(unit, row.id)
-        for part in clients_of(unit.session, row.id):
-            _reopen_for(unit, row, part, unit.now)
-        _reopen_issue(unit, row, f"reopened:{version}", f"The defect came back: {reason}.")
+        _reopen(unit, row, version)
     elif sighting.state != row.state:
         unit.record(KIND, row.id, "joined", version=version, was=row.state)
         row.state = sighting.state
+
+
+def came_back(unit: UnitOfWork, defect_id: str, version: str) -> DefectRow:
+    """The bundle fails on a version that should have the fix: the defect is open again, everybody is told.
+
+    Known already, or below the version of the fix, nothing changes.
+    """
+    row = unit.get(DefectRow, defect_id, called=KIND)
+    if rules.seen_again(row.state, row.fixed_in, version).came_back:
+        row.updated_at = unit.now
+        _reopen(unit, row, version)
+    return row
+
+
+def _reopen(unit: UnitOfWork, row: DefectRow, version: str) -> None:
+    from pipeline.promises import service as promises
+
+    reason = f"seen again in {version}, said to be fixed in {row.fixed_in}"
+    unit.record(KIND, row.id, "reopened", reason=reason, version=version, fixed_in=row.fixed_in)
+    row.state, row.fixed_in, row.version = "reopened", None, version
+    # The fix did not hold for anybody: the date told is void, every client waits for a new one.
+    promises.void_etas(unit, row.id)
+    for part in clients_of(unit.session, row.id):
+        _reopen_for(unit, row, part, unit.now)
+    _reopen_issue(unit, row, f"reopened:{version}", f"The defect came back: {reason}.")
 
 
 def link_case(unit: UnitOfWork, defect_id: str, case_id: str, *, recorded: bool = False) -> None:

@@ -214,6 +214,14 @@ class PromiseBreach(Params):
     breached_at: AwareDatetime
 
 
+class ProductTrouble(Params):
+    """Internal: the product's repository does not answer (``unreachable``), or a tag was ``moved``."""
+
+    product: Line
+    trouble: Line
+    detail: Line
+
+
 class NoticeFailed(Params):
     """Internal: a client could not be told something."""
 
@@ -247,6 +255,7 @@ INTERNAL_KINDS: dict[str, type[Params]] = {
     "clock_breach": ClockBreach,
     "promise_warning": PromiseWarning,
     "promise_breach": PromiseBreach,
+    "product_trouble": ProductTrouble,
     "notice_failed": NoticeFailed,
 }
 

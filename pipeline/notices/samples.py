@@ -82,6 +82,11 @@ SAMPLES: dict[str, dict[str, Any]] = {
     },
     "promise_warning": {**_PROMISE, "percent": 90, "due": "2026-03-15T07:00:00Z"},
     "promise_breach": {**_PROMISE, "breached_at": "2026-03-15T07:00:00Z"},
+    "product_trouble": {
+        "product": "set10",
+        "trouble": "moved",
+        "detail": "v10.4.8.0 named 0f3a9c1d5b6e, now it names 77aa01c2d3e4",
+    },
     "notice_failed": {
         "notice": "0f3a9c1d",
         "kind": "eta",

@@ -60,7 +60,7 @@ def open_promise(
     return promise
 
 
-def set_eta(unit: UnitOfWork, defect_id: str, eta: date, reason: str) -> EtaRow:
+def set_eta(unit: UnitOfWork, defect_id: str, eta: date, reason: str, *, author: str | None = None) -> EtaRow:
     """Set the date of the fix; every client of the defect is told, once per change.
 
     The date that is already set changes nothing and tells nobody.
@@ -68,6 +68,7 @@ def set_eta(unit: UnitOfWork, defect_id: str, eta: date, reason: str) -> EtaRow:
     Args:
         eta: the day on which the fix will be there.
         reason: why this date; clients read it when a date that they know changes.
+        author: who set it, when that is not who acts here ("tracker").
 
     Raises:
         NotFoundError: there is no such defect.
@@ -97,7 +98,7 @@ def set_eta(unit: UnitOfWork, defect_id: str, eta: date, reason: str) -> EtaRow:
         eta=eta,
         reason=reason.strip(),
         set_at=unit.now,
-        set_by=unit.actor,
+        set_by=author or unit.actor,
     )
     unit.session.add(row)
     unit.session.flush()
@@ -107,19 +108,28 @@ def set_eta(unit: UnitOfWork, defect_id: str, eta: date, reason: str) -> EtaRow:
     return row
 
 
-def eta_from_tracker(unit: UnitOfWork, defect_id: str, due: date, key: str) -> str | None:
-    """Development set a due date in its tracker: it is the date of the fix at once.
+def eta_from_tracker(unit: UnitOfWork, defect_id: str, due_date: date, *, issue: str) -> str | None:
+    """Take the due date of development's issue as the date of the fix, at once; its clients are told.
+
+    A date that cannot be promised (passed, or the defect is closed) changes nothing: it stands in the
+    defect's history with the reason, for a tracker is not answered with an error.
 
     Args:
-        key: the issue.
+        due_date: a day without a zone; each client is told that day.
+        issue: the issue's key, named in the reason.
 
     Returns:
-        Why it could not be told (the date has passed, the defect is closed), or None.
+        Why it was not taken (the date has passed, the defect is closed), or None.
+
+    Raises:
+        NotFoundError: there is no such defect.
     """
     try:
-        set_eta(unit, defect_id, due, f"planned by development ({key})")
+        set_eta(unit, defect_id, due_date, f"due date of {issue}", author="tracker")
     except RefusedError as error:
-        unit.record("defect", defect_id, "eta_refused", reason=str(error), eta=due.isoformat(), key=key)
+        unit.record(
+            "defect", defect_id, "eta_refused", reason=str(error), eta=due_date.isoformat(), issue=issue
+        )
         return str(error)
     return None
 

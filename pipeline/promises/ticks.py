@@ -43,6 +43,12 @@ def tick_promise(unit: UnitOfWork, promise_id: str) -> datetime | None:
         promise.told_at, promise.updated_at = told_at, unit.now
         note_on_cases(unit, promise, "eta_notice_accepted", at=told_at, channel="email")
         unit.record(KIND, promise_id, "told", at=told_at, eta=promise.eta and promise.eta.isoformat())
+    if told_at is None and promise.told_at is not None:
+        # A hard bounce after the 250: the client was not told, so the case's clock runs on too.
+        unit.record(
+            KIND, promise_id, "told_withdrawn", reason="the notice bounced", was=promise.told_at.isoformat()
+        )
+        promise.told_at, promise.updated_at = None, unit.now
     if decision.state != promise.state:
         _change(unit, promise, decision.state)
     if decision.warn is not None:

@@ -85,20 +85,70 @@ def build(
 
 @release.command()
 @click.argument("version")
+@click.option("--no-wait", is_flag=True, help="Only ask for it; a worker plays the bundles.")
 @json_option
 @click.pass_obj
-def submit(home: Path, version: str, json_: bool) -> None:
-    """Have the bundles of all past defects played on the release (by a worker); then it can be approved.
+def submit(home: Path, version: str, no_wait: bool, json_: bool) -> None:
+    """Have the bundles of all past defects played on the release; only what passes can be approved.
+
+    Waits with progress; stopped and called again, it goes on where it was: no bundle is played twice. Exit
+    code 1 when the gate blocks the release; the reason names each defect and the clients that it would hit.
 
     \b
     Example:
       garant release submit 10.4.2
     """
+    from pipeline.engine.watch import wait_for_job
     from pipeline.releases import service
 
+    with opened(home) as app:
+        with app.unit(actor()) as unit:
+            row = service.submit(unit, version, joining=True)
+            record, effect = _record(row), service.gate_effect(row)
+        if not no_wait:
+            title = f"gate of {version}"
+            wait_for_job(app, effect, title, show=not json_, until=lambda: not _running(app, version))
+            with app.database.reading() as session:
+                record = _record(service.release(session, version))
+    text = f"release {version} is submitted; `garant release show {version}` has the gate"
+    if record["gate"]["state"] == "passed":
+        text = f"release {version}: {len(record['gate']['results'])} past bundles played, the gate has passed"
+    if record["gate"]["state"] != "failed" or json_:
+        _answer(json_, record, text)
+    if record["gate"]["state"] == "failed":
+        raise GarantError(f"release {version} is {record['state']}: {record['reason']}")
+
+
+def _running(app: Any, version: str) -> bool:
+    from pipeline.releases import service
+
+    with app.database.reading() as session:
+        return bool(service.release(session, version).gate.get("state") == "running")
+
+
+@release.command()
+@click.argument("version")
+@click.argument("defect")
+@click.option("--as", "principal", required=True, help="Who answers for it: a name, not the author's.")
+@click.option(
+    "--reason", required=True, help="Why the release may go on without an answer; it stays on record."
+)
+@json_option
+@click.pass_obj
+def waive(home: Path, version: str, defect: str, principal: str, reason: str, json_: bool) -> None:
+    """Let the release go on although the bundle of DEFECT gave no answer on it (inconclusive, cannot-run).
+
+    A defect that shows can't be waived. Who waived what and why is shown with the release for ever.
+
+    \b
+    Example:
+      garant release waive 10.4.2 D-000003 --as boris@vendor.example --reason "needs a scanner; tried by hand"
+    """
+    from pipeline.releases import verdicts
+
     with opened(home) as app, app.unit(actor()) as unit:
-        record = _record(service.submit(unit, version))
-    _answer(json_, record, f"release {version} is submitted; `garant release show {version}` has the gate")
+        record = _record(verdicts.waive(unit, version, defect, principal=principal, reason=reason))
+    _answer(json_, record, f"release {version}: {defect} is waived by {principal}; {record['state']}")
 
 
 @release.command()
@@ -219,6 +269,7 @@ def show(home: Path, version: str, json_: bool) -> None:
     Example:
       garant release show 10.4.2
     """
+    from pipeline.products.service import fix_checks_on
     from pipeline.releases import service
 
     with opened(home) as app, app.database.reading() as session:
@@ -228,6 +279,7 @@ def show(home: Path, version: str, json_: bool) -> None:
             {"principal": a.principal, "key": a.key, "state": a.state, "at": a.at.isoformat()}
             for a in service.approvals(session, version)
         ]
+        record["fix_checks"] = {check.defect_id: check.state for check in fix_checks_on(session, version)}
     if json_:
         as_json(record)
         return
@@ -237,6 +289,14 @@ def show(home: Path, version: str, json_: bool) -> None:
     console.print(f"gate       {record['gate'].get('state', 'not run')}")
     for one in record["gate"].get("results", []):
         console.print(f"  {one['defect']} {one['verdict']} ({one['weight']}): {one['title']}", markup=False)
+        if one["blocks"]:
+            clients = ", ".join(one["clients"]) or "no client yet"
+            console.print(f"    BLOCKS; would hit {clients}: {one['reason']}", markup=False, highlight=False)
+        if one.get("waived"):
+            waived = one["waived"]
+            console.print(f"    waived by {waived['by']}: {waived['reason']}", markup=False, highlight=False)
+    for defect, state in record["fix_checks"].items():
+        console.print(f"fix check  {defect} {state}", markup=False)
     for approval in record["approved_by"]:
         console.print(
             f"approval   {approval['principal']} {approval['key']} {approval['state']}", markup=False

@@ -5,17 +5,21 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from sqlalchemy import select
+from sqlalchemy.orm import Session
 
 from pipeline.defects.tables import ClientDefectRow, DefectRow
 from pipeline.engine.dispatch import JobFunction, RunningJob
-from pipeline.releases import rules, service
+from pipeline.releases import rules, service, verdicts
 from pipeline.releases.rules import Played
+from pipeline.releases.tables import GatePlayRow, ReleaseRow
 from pipeline.rollouts.versions import above
 
 if TYPE_CHECKING:
@@ -112,47 +116,102 @@ def _wait(bench: subprocess.Popen[str], seconds: float, cancelled: Callable[[], 
                 return "", "the bench was stopped" if cancelled() else f"no verdict after {seconds:.0f} s"
 
 
+@dataclass(frozen=True)
+class _Past:
+    """A past defect as the gate plays it."""
+
+    defect: str
+    title: str
+    bundle: Path
+    fixed_in: str | None
+    clients: tuple[str, ...]
+
+
 def gate_job(app: Garant, replays: Replays) -> JobFunction:
-    """The job ``release.gate``; plays again from the start after a crash (it changes nothing)."""
+    """The job ``release.gate``: every past bundle, several at once, each once for this gate.
+
+    What a bundle said is written down as soon as it is known, so an attempt that comes after a kill plays
+    only the rest.
+    """
 
     def run(job: RunningJob) -> dict[str, Any]:
         with app.database.reading() as session:
             row = service.release(session, job.args["release"])
-            version, commit, product = row.version, row.commit, Path(row.product_file)
             claims = set(row.fixed_defects)
-            known = session.scalars(
-                select(DefectRow)
-                .where(DefectRow.product == row.product, DefectRow.bundle.is_not(None))
-                .order_by(DefectRow.id)
-            ).all()
-            hit: dict[str, list[str]] = {defect.id: [] for defect in known}
-            for part in session.scalars(
-                select(ClientDefectRow).where(ClientDefectRow.defect_id.in_(list(hit)))
-            ):
-                hit[part.defect_id].append(part.client_id)
-        played = []
-        for number, defect in enumerate(known):
-            job.report(f"playing {defect.id}: {defect.title}", done=number, total=len(known))
-            # By the commit, so that what is judged is exactly what was packed.
-            found = replays.replay(Path(defect.bundle or ""), commit, product, job.cancelled.is_set)
-            weight = rules.weigh(
-                fixed_in=defect.fixed_in,
-                claimed=defect.id in claims,
-                later=defect.fixed_in is not None and above(defect.fixed_in, version),
+            past = _past_defects(session, row.product)
+        _play_all(app, replays, job, row, past)
+        with app.database.reading() as session:
+            said = verdicts.gate_plays(session, job.effect_id)
+        played = [
+            Played(
+                defect=one.defect,
+                title=one.title,
+                weight=rules.weigh(
+                    fixed_in=one.fixed_in,
+                    claimed=one.defect in claims,
+                    later=one.fixed_in is not None and above(one.fixed_in, row.version),
+                ),
+                verdict=said[one.defect].verdict,
+                reason=said[one.defect].reason,
+                clients=one.clients,
             )
-            played.append(
-                Played(
-                    defect=defect.id,
-                    title=defect.title,
-                    weight=weight,
-                    verdict=found.verdict,
-                    reason=found.reason,
-                    clients=sorted(hit[defect.id]),
-                )
-            )
+            for one in past
+        ]
         return {"reason": rules.verdict(played), "results": [_record(one) for one in played]}
 
     return run
+
+
+def _past_defects(session: Session, product: str) -> list[_Past]:
+    known = session.scalars(
+        select(DefectRow)
+        .where(DefectRow.product == product, DefectRow.bundle.is_not(None))
+        .order_by(DefectRow.id)
+    ).all()
+    hit: dict[str, list[str]] = {defect.id: [] for defect in known}
+    for part in session.scalars(select(ClientDefectRow).where(ClientDefectRow.defect_id.in_(list(hit)))):
+        hit[part.defect_id].append(part.client_id)
+    return [_Past(d.id, d.title, Path(d.bundle or ""), d.fixed_in, tuple(sorted(hit[d.id]))) for d in known]
+
+
+def _play_all(app: Garant, replays: Replays, job: RunningJob, row: ReleaseRow, past: list[_Past]) -> None:
+    with app.database.reading() as session:
+        done = set(verdicts.gate_plays(session, job.effect_id))
+    left = [one for one in past if one.defect not in done]
+    product = Path(row.product_file)
+
+    def play(one: _Past) -> _Past:
+        if not job.cancelled.is_set():
+            began = time.monotonic()
+            # By the commit, so that what is judged is exactly what was packed.
+            found = replays.replay(one.bundle, row.commit, product, job.cancelled.is_set)
+            # A bench that was stopped said nothing of the bundle: the next attempt plays it.
+            if not job.cancelled.is_set():
+                _keep(app, job, one, found, time.monotonic() - began)
+        return one
+
+    count = len(past) - len(left)
+    job.report(f"{count} of {len(past)} bundles played", done=count, total=len(past))
+    with ThreadPoolExecutor(app.settings.releases.benches, thread_name_prefix="gate") as benches:
+        for future in as_completed([benches.submit(play, one) for one in left]):
+            one = future.result()
+            count += 1
+            text = f"{count} of {len(past)} bundles played, the last: {one.defect} ({one.title})"
+            job.report(text, done=count, total=len(past))
+
+
+def _keep(app: Garant, job: RunningJob, one: _Past, found: Replayed, seconds: float) -> None:
+    with app.unit(f"job:{job.effect_id}") as unit:
+        unit.session.merge(
+            GatePlayRow(
+                gate=job.effect_id,
+                defect_id=one.defect,
+                verdict=found.verdict,
+                reason=found.reason[:2000],
+                seconds=seconds,
+                played_at=unit.now,
+            )
+        )
 
 
 def _record(one: Played) -> dict[str, Any]:

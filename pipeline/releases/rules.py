@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
 
 
 class Weight(StrEnum):
@@ -55,17 +56,38 @@ def weigh(*, fixed_in: str | None, claimed: bool, later: bool) -> Weight:
     return Weight.KNOWN if fixed_in is None or later else Weight.REGRESSION
 
 
+#: Verdicts in which a defect was seen: nobody can waive them.
+SHOWN = ("reproduced", "flaky")
+
+
 def verdict(played: Iterable[Played]) -> str:
     """Why the release is blocked; empty: it passed."""
-    reasons = []
-    for one in played:
-        if not one.blocks:
-            continue
-        whom = f", which would hit {', '.join(one.clients)}" if one.clients else ""
-        shown = {"reproduced": "is back", "flaky": "is back at times"}.get(
-            one.verdict, f"could not be ruled out ({one.verdict})"
+    return "; ".join(_reason(one) for one in played if one.blocks)
+
+
+def blocking(results: Iterable[Mapping[str, Any]]) -> str:
+    """The same, of results as they are kept with the release (some waived since)."""
+    left = (one for one in results if one["blocks"])
+    return "; ".join(
+        _reason(
+            Played(
+                defect=one["defect"],
+                title=one["title"],
+                weight=Weight(one["weight"]),
+                verdict=one["verdict"],
+                reason=one["reason"],
+                clients=one["clients"],
+            )
         )
-        if one.weight is Weight.CLAIM and one.verdict in ("reproduced", "flaky"):
-            shown = "is not fixed although the release says so"
-        reasons.append(f"defect {one.defect} ({one.title}) {shown}{whom}: {one.reason}")
-    return "; ".join(reasons)
+        for one in left
+    )
+
+
+def _reason(one: Played) -> str:
+    whom = f", which would hit {', '.join(one.clients)}" if one.clients else ""
+    shown = {"reproduced": "is back", "flaky": "is back at times"}.get(
+        one.verdict, f"could not be ruled out ({one.verdict})"
+    )
+    if one.weight is Weight.CLAIM and one.verdict in SHOWN:
+        shown = "is not fixed although the release says so"
+    return f"defect {one.defect} ({one.title}) {shown}{whom}: {one.reason}"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -110,14 +109,19 @@ def _void(unit: UnitOfWork, row: ReleaseRow, why: str) -> None:
             unit.record("release", row.id, "approval_voided", reason=why, principal=approval.principal)
 
 
-def submit(unit: UnitOfWork, version: str) -> ReleaseRow:
+def submit(unit: UnitOfWork, version: str, *, joining: bool = False) -> ReleaseRow:
     """Have every past defect's bundle played on the release; only what passes can be approved.
+
+    Args:
+        joining: a gate that is at work is joined instead of refused.
 
     Raises:
         NotFoundError: there is no such release.
         RefusedError: it is not a draft, and its gate has not failed.
     """
     row = unit.get(ReleaseRow, release(unit.session, version).id, called="release")
+    if joining and row.state == "submitted" and row.gate.get("state") == "running":
+        return row
     if row.state not in ("draft", "rejected"):
         raise RefusedError(
             f"release {version} is {row.state}: only a draft or a rejected one can be submitted"
@@ -141,16 +145,6 @@ def submit(unit: UnitOfWork, version: str) -> ReleaseRow:
 def gate_effect(row: ReleaseRow) -> str:
     """The identity of the release's present gate run."""
     return f"release.gate:{row.id}:{row.manifest_digest[7:23]}:{row.submissions}"
-
-
-def take_gate(unit: UnitOfWork, row: ReleaseRow, outcome: Mapping[str, Any]) -> None:
-    """Write the gate's outcome: passed, or rejected with what blocks."""
-    reason = outcome["reason"]
-    row.gate = {"state": "failed" if reason else "passed", "results": outcome["results"], "reason": reason}
-    row.reason, row.updated_at = reason or None, unit.now
-    if reason:
-        row.state = "rejected"
-    unit.record("release", row.id, "gate_failed" if reason else "gate_passed", reason=reason or None)
 
 
 def approve(

@@ -53,6 +53,21 @@ class ReleaseRow(Base):
     __mapper_args__: dict[str, Any] = {"version_id_col": row_version}  # noqa: RUF012 - SQLAlchemy reads it
 
 
+class GatePlayRow(Base):
+    """What one bundle said in one gate; kept, so that after a kill the gate does not play it again."""
+
+    __tablename__ = "release_gate_plays"
+
+    #: The effect id of the gate's job.
+    gate: Mapped[str] = mapped_column(String(128), primary_key=True)
+    defect_id: Mapped[str] = mapped_column(String(16), primary_key=True)
+    verdict: Mapped[str] = mapped_column(String(32))
+    reason: Mapped[str] = mapped_column(Text)
+    #: How long it took.
+    seconds: Mapped[float]
+    played_at: Mapped[datetime]
+
+
 class ApprovalRow(Base):
     """One approver's signature over the manifest. State: valid | void (the content was edited after it)."""
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from pipeline.engine.dispatch import JobFunction, TickFunction
 from pipeline.engine.tables import JobRow
 from pipeline.engine.unit import UnitOfWork
-from pipeline.releases import service
+from pipeline.releases import service, verdicts
 from pipeline.releases.gate import BenchReplays, Replays, gate_job
 from pipeline.releases.tables import ReleaseRow
 
@@ -37,5 +37,5 @@ def tick_release(unit: UnitOfWork, version: str) -> datetime | None:
     outcome = job.outcome
     if job.state == "failed" or outcome is None:
         outcome = {"reason": f"the gate could not be run: {job.error}", "results": []}
-    service.take_gate(unit, row, outcome)
+    verdicts.take_gate(unit, row, outcome)
     return None

@@ -94,9 +94,18 @@ def reproduce(
 
 
 def verify(
-    *, product: Path, home: Path | None, bundle: Path, version: str, progress: Progress
+    *,
+    product: Path,
+    home: Path | None,
+    bundle: Path,
+    version: str,
+    commit: str | None = None,
+    progress: Progress,
 ) -> dict[str, Any]:
     """Whether ``version`` is free of the bundle's defect, by the two-sided rule (DESIGN section 7).
+
+    Args:
+        commit: what is played as that version, wherever its tag points by now; None: what the tag names.
 
     Raises:
         TamperedError: the bundle is not as it was written.
@@ -107,7 +116,9 @@ def verify(
     tag = rules.tag_of(version, bench.versions()) or version
     case = load_case(bundle)
     scenario = bench.load(bundle / "scenario")
-    answer = bench.verify_fix(scenario, bad=case.bad_id, new=tag, rate=case.rate, signature=case.signature)
+    answer = bench.verify_fix(
+        scenario, bad=case.bad_id, new=commit or tag, rate=case.rate, signature=case.signature
+    )
     return {**answer.as_json(), "version": tag}
 
 

@@ -95,5 +95,6 @@ def _on_bundle(app: Garant, job: RunningJob, play: Callable[..., dict[str, Any]]
         home=None,
         bundle=Path(defect.bundle),
         version=job.args["version"],
+        commit=job.args.get("commit"),
         progress=_progress(job),
     )

@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 
 from pipeline.database.numbers import next_number
 from pipeline.defects import queries
+from pipeline.defects import rules as defect_rules
 from pipeline.defects import service as defects
 from pipeline.diagnosis import service as diagnosis
 from pipeline.engine.unit import UnitOfWork
@@ -160,10 +161,16 @@ def fix_job_id(row: FixCheckRow) -> str:
     return f"fix-check:{fix_id(row.defect_id, row.version)}:{row.round}"
 
 
-def request_fix_check(unit: UnitOfWork, defect_id: str, version: str) -> FixCheckRow:
+def request_fix_check(
+    unit: UnitOfWork, defect_id: str, version: str, *, commit: str | None = None, again: bool = False
+) -> FixCheckRow:
     """Have the defect's bundle played on ``version`` by the two-sided rule; a running check is joined.
 
     A check that was inconclusive, failed or not-fixed may be asked for again; one that said fixed stands.
+
+    Args:
+        commit: what is played as that version; None: what its tag names.
+        again: also when one said fixed: the version is not what it was (its tag was moved).
 
     Raises:
         NotFoundError: no such defect.
@@ -173,7 +180,7 @@ def request_fix_check(unit: UnitOfWork, defect_id: str, version: str) -> FixChec
     if defect.bundle is None:
         raise RefusedError(f"defect {defect_id} has no bundle: reproduce one of its cases first")
     row = unit.session.get(FixCheckRow, (defect_id, version), with_for_update=True)
-    if row is not None and row.state in ("running", "fixed"):
+    if row is not None and row.state in (("running",) if again else ("running", "fixed")):
         return row
     if row is None:
         row = FixCheckRow(defect_id=defect_id, version=version, round=0, created_at=unit.now)
@@ -186,7 +193,7 @@ def request_fix_check(unit: UnitOfWork, defect_id: str, version: str) -> FixChec
     unit.start_job(
         "reproduction.verify",
         fix_job_id(row),
-        {"defect": defect_id, "version": version},
+        {"defect": defect_id, "version": version, "commit": commit},
         owner=(FIX_KIND, name),
         queue=QUEUE,
         time_limit=TIME_LIMIT,
@@ -198,16 +205,34 @@ def request_fix_check(unit: UnitOfWork, defect_id: str, version: str) -> FixChec
 def settle_fix_check(
     unit: UnitOfWork, row: FixCheckRow, outcome: dict[str, Any] | None, error: str | None
 ) -> None:
-    """The check is over; a fix that was seen by both sides is the defect's ``fixed_in``."""
+    """The check is over; a fix that was seen by both sides is the defect's ``fixed_in``.
+
+    Development is told in the tracker, also of a version that does not mend it or cannot be judged. A defect
+    that shows in the version that fixed it, or in a later one, came back: it is open again.
+    """
     row.updated_at = unit.now
     row.state = "failed" if outcome is None else outcome["verdict"]
     row.findings = outcome if outcome is not None else {"reason": error}
     name = fix_id(row.defect_id, row.version)
     unit.record(FIX_KIND, name, row.state, reason=row.findings.get("reason"))
+    defect = queries.defect(unit.session, row.defect_id)
+    version = rules.version_of(row.version)
+    unit.record(
+        defects.KIND,
+        defect.id,
+        "fix_checked",
+        reason=row.findings.get("reason"),
+        version=version,
+        said=row.state,
+    )
     if row.state == "fixed":
-        defect = queries.defect(unit.session, row.defect_id)
-        if defect.fixed_in is None:
-            defects.mark_fixed(unit, row.defect_id, rules.version_of(row.version))
+        if defect.fixed_in is None and defect.state != "closed":
+            defects.mark_fixed(unit, row.defect_id, version)
+    elif row.state == "not-fixed" and defect.fixed_in and defect_rules.at_least(version, defect.fixed_in):
+        defects.came_back(unit, row.defect_id, version)
+    else:
+        said = f"Played on {version}: {row.state}. {row.findings.get('reason') or ''}".rstrip()
+        defects.comment(unit, defect, f"checked:{version}:{row.round}", said)
 
 
 def fix_check(session: Session, defect_id: str, version: str) -> FixCheckRow:

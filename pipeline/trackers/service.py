@@ -123,7 +123,7 @@ def _tell_date(unit: UnitOfWork, defect: DefectRow, report: Report) -> None:
     from pipeline.promises import service as promises
 
     assert report.due is not None
-    refusal = promises.eta_from_tracker(unit, defect.id, report.due, report.key)
+    refusal = promises.eta_from_tracker(unit, defect.id, report.due, issue=report.key)
     if refusal is not None:
         defects.comment(
             unit,

@@ -304,3 +304,32 @@ def test_accepted_in_time_but_heard_of_late(promised: Garant, run: Callable[...,
     run()
 
     assert (promise(promised).state, promise(promised).breached_at) == ("met", None)
+
+
+def test_a_bounce_after_acceptance_takes_it_back(promised: Garant, run: Callable[..., None]) -> None:
+    """The server said 250 and returned it later: the promise runs again, also on the case's clock."""
+    set_eta(promised, date(2026, 3, 24))
+    run()
+    assert promise(promised).state == "met"
+    with promised.unit("worker:mail") as unit:
+        row = unit.get(NoticeRow, sent(promised, "eta")[0].id)
+        notices.settle(unit, row, "bounced", reason="550 5.1.1")
+    run()
+
+    assert (promise(promised).state, promise(promised).told_at) == ("running", None)
+
+
+def test_a_due_date_in_the_tracker_is_the_date(promised: Garant, run: Callable[..., None]) -> None:
+    """Told to the clients at once, once; one that has passed is kept as refused and told to nobody."""
+    for day in (date(2026, 3, 24), date(2026, 3, 24), date(2026, 3, 1)):
+        with promised.unit("worker:tracker") as unit:
+            service.eta_from_tracker(unit, DEFECT, day, issue="SET-1")
+    run()
+
+    assert [row.params["eta"] for row in sent(promised, "eta", "eta_changed")] == ["2026-03-24"]
+    with promised.database.reading() as session:
+        assert [(row.set_by, row.reason) for row in service.etas(session, DEFECT)] == [
+            ("tracker", "due date of SET-1")
+        ]
+        refused = session.scalars(select(EventRow).where(EventRow.type == "eta_refused")).all()
+    assert [row.payload["eta"] for row in refused] == ["2026-03-01"]

@@ -12,8 +12,9 @@ import pytest
 
 from pipeline.defects.tables import ClientDefectRow, DefectRow
 from pipeline.errors import GarantError, NotFoundError, RefusedError
-from pipeline.releases import package, service
+from pipeline.releases import package, service, verdicts
 from pipeline.releases.errors import ContentChangedError, NotApprovedError, SignatureRefusedError
+from pipeline.releases.tables import GatePlayRow
 from testbench.errors import TestbenchError
 
 
@@ -279,3 +280,63 @@ def test_a_recalled_release_stays_recalled(desk: Any) -> None:
         desk.build(notes={"en": "again"})
     with pytest.raises(RefusedError, match="was recalled"), desk.app.unit("person:anna") as unit:
         service.recall(unit, "1.2.0", "again")
+
+
+def test_what_was_played_before_a_kill_is_not_played_again(desk: Any) -> None:
+    """A gate that goes on plays only the bundles whose answer is not known yet."""
+    row, _ = desk.build()
+    first, second = (add_defect(desk, number, fixed_in="1.1.0") for number in (1, 2))
+    with desk.app.database.transaction() as session:
+        session.add(
+            GatePlayRow(
+                gate=f"release.gate:1.2.0:{row.manifest_digest[7:23]}:1",
+                defect_id=first,
+                verdict="not-reproduced",
+                reason="20 clean runs",
+                seconds=1.0,
+                played_at=desk.app.clock(),
+            )
+        )
+    done = desk.submit()
+
+    assert [name for name, _ in desk.replays.played] == [second]
+    assert [one["defect"] for one in done.gate["results"]] == [first, second]
+    assert done.gate["state"] == "passed"
+
+
+def waive(desk: Any, defect: str, principal: str = "boris", reason: str = "tried by hand") -> None:
+    with desk.app.unit("person:boris") as unit:
+        verdicts.waive(unit, "1.2.0", defect, principal=principal, reason=reason)
+
+
+def test_what_gave_no_answer_may_be_waived_by_name(desk: Any) -> None:
+    """Not by the author, not without a reason; the waiver is kept; the release can then be approved."""
+    desk.build()
+    key = add_defect(desk, 1, fixed_in="1.1.0")
+    desk.replays.verdicts[key] = "cannot-run"
+    desk.submit()
+    with pytest.raises(RefusedError, match="another person"):
+        waive(desk, key, "anna")
+    with pytest.raises(RefusedError, match="--reason"):
+        waive(desk, key, reason=" ")
+    waive(desk, key)
+
+    (result,) = desk.row().gate["results"]
+    assert (result["waived"]["by"], result["waived"]["reason"]) == ("boris", "tried by hand")
+    assert desk.row().gate["state"] == "passed"
+    assert desk.approve("clara").state == "submitted"
+
+
+def test_a_defect_that_shows_is_never_waived(desk: Any) -> None:
+    """Of two that block, the one without an answer is waived and the other one still blocks."""
+    desk.build()
+    shows, silent = (add_defect(desk, number, fixed_in="1.1.0") for number in (1, 2))
+    desk.replays.verdicts |= {shows: "reproduced", silent: "inconclusive"}
+    desk.submit()
+    with pytest.raises(RefusedError, match="never waived"):
+        waive(desk, shows)
+    waive(desk, silent)
+
+    assert desk.row().state == "rejected"
+    assert shows in desk.row().reason
+    assert silent not in desk.row().reason

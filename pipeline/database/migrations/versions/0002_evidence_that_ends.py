@@ -1,6 +1,6 @@
 """recipes, retention and tombstones of evidence; numbers that two can take at once
 
-Revision: 0002_diagnosis
+Revision: 0002
 After: 0001
 """
 
@@ -11,7 +11,7 @@ from alembic import op
 
 from pipeline.database.base import UtcDateTime
 
-revision = "0002_diagnosis"
+revision = "0002"
 down_revision = "0001"
 branch_labels = None
 depends_on = None
