@@ -16,6 +16,7 @@ from testbench.drivers.set10.player import Over, Player
 from testbench.drivers.set10.processes import StartError
 from testbench.drivers.set10.provision import Store
 from testbench.drivers.set10.reduction import Reduction
+from testbench.drivers.set10.wire import OutOfTimeError
 from testbench.oracles import Finding, Observations, Question, Statement, differential, judge
 from testbench.outcomes import Outcome
 from testbench.scenarios import folder
@@ -100,6 +101,14 @@ class SetDriver:
         try:
             with memory.place(workspace) as place, Store(build, scenario, place, limits) as store:
                 return _played(store, scenario)
+        except OutOfTimeError:
+            # Not bad, and not infra: another attempt would last as long.
+            return Outcome.untestable(
+                "time",
+                f"the run of {scenario.size} elements was not over in {limits.seconds:g} s although the "
+                "product answers; give it more time (--timeout), or a smaller scenario",
+                seconds=time.monotonic() - begun,
+            )
         except StartError as problem:
             return Outcome.untestable("start", str(problem)[:1000], seconds=time.monotonic() - begun)
         except OSError as problem:

@@ -15,7 +15,7 @@ from typing import Any, NoReturn
 from testbench.drivers.set10 import soap
 from testbench.drivers.set10.processes import StartError
 from testbench.drivers.set10.provision import Store
-from testbench.drivers.set10.wire import Answer, HangError, Wire, WireError
+from testbench.drivers.set10.wire import Answer, HangError, OutOfTimeError, Wire, WireError
 from testbench.oracles.observations import ActionSeen, Identity, Trouble
 from testbench.scenarios.schema import Event, Scenario
 
@@ -224,6 +224,8 @@ class Player:
             self._broken(register, problem)
 
     def _broken(self, register: int | None, problem: WireError) -> NoReturn:
+        if isinstance(problem, OutOfTimeError):
+            raise problem
         if isinstance(problem, HangError):
             self._trouble("hang", register, "", str(problem))
         # The kernel closes a dying process's connections a moment before it can be waited for.

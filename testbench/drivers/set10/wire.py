@@ -12,6 +12,8 @@ from typing import Any
 
 #: An answer that takes longer than this is a hang; the product answers in milliseconds.
 ANSWER_SECONDS = 10.0
+#: A request that the end of the run cuts off sooner is no hang: a long scenario, or a slow machine.
+HANG_SECONDS = 2.0
 MAX_ANSWER_BYTES = 256 * 1024**2
 
 
@@ -21,6 +23,10 @@ class WireError(Exception):
 
 class HangError(WireError):
     """No answer in time."""
+
+
+class OutOfTimeError(WireError):
+    """The run's time was over in the middle of a request that had hardly begun: it says nothing."""
 
 
 @dataclass(frozen=True)
@@ -62,15 +68,19 @@ class Wire:
         """One exchange, sent once: a request that broke off may have been acted on.
 
         Raises:
-            HangError: no answer in ``ANSWER_SECONDS`` or until the run's deadline.
+            HangError: no answer in ``ANSWER_SECONDS``, or in at least ``HANG_SECONDS`` until the deadline.
+            OutOfTimeError: the deadline came sooner than that.
             WireError: the connection was refused or broke off.
         """
         if self._was_closed():
             self.close()
+        begun = time.monotonic()
         try:
             return self._exchange(method, path, body, kind)
         except TimeoutError:
             self.close()
+            if time.monotonic() - begun < HANG_SECONDS:
+                raise OutOfTimeError(f"{method} {path}: the run's time was over") from None
             raise HangError(f"{method} {path}: no answer in time") from None
         except (OSError, http.client.HTTPException) as problem:
             self.close()

@@ -153,9 +153,23 @@ def test_broken_product_is_bad(
 
 def test_hanging_product_is_ended_by_the_limit(broken: Callable[[str], Build], tmp_path: Path) -> None:
     """A product that does not answer is a hang when the run's time is over, and is gone then."""
-    outcome = run(broken("import time; time.sleep(600)"), discounted(), tmp_path / "run", seconds=1.5)
+    outcome = run(broken("import time; time.sleep(600)"), discounted(), tmp_path / "run", seconds=6)
 
     assert outcome.signature == "alive/hang:register"
+    assert not _processes_of(tmp_path)
+
+
+def test_run_that_is_too_long_is_no_hang(build: Callable[[str], Build], tmp_path: Path) -> None:
+    """A product that answers until the run's time is over is not called bad: the run says nothing."""
+    composer = Composer(START)
+    composer.package("1", [BREAD])
+    composer.open_shift()
+    for _ in range(3000):
+        composer.receipt([("4600000005001", 1000)] * 3, 10_000)
+    outcome = run(build(GOOD_RELEASE), composer.scenario(), tmp_path / "run", seconds=5)
+
+    assert (outcome.kind, outcome.stage) == (outcome.kind.UNTESTABLE, "time")
+    assert "--timeout" in outcome.detail
     assert not _processes_of(tmp_path)
 
 
