@@ -222,6 +222,7 @@ class Bench:
                 progress=self.progress,
                 benches=self.benches,
                 test_all=lambda candidates: session.all([(one, version) for one in candidates]),
+                known=next((one for one in verdict.outcomes if one.signature == verdict.signature), None),
             )
 
     def bisect(

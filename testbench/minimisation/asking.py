@@ -90,9 +90,18 @@ class Asker(Generic[S]):
         self._on_trial: dict[str, tuple[int, ...]] = {}
         self._proved: set[str] = set()
 
-    def whole_fails(self, patience: int) -> bool:
-        """Whether everything together fails; it is known to, so it gets ``patience`` times the tries."""
+    def whole_fails(self, patience: int, known: Outcome | None = None) -> bool:
+        """Whether everything together fails; it is known to, so it gets ``patience`` times the tries.
+
+        A run of it that is ``known`` to have failed is taken for the answer: the whole is the dearest of all.
+        """
         everything = range(len(self._reducible.elements))
+        if known is not None and known.looking_for(self._signature).is_bad:
+            digest, _ = self._look_up(everything)
+            self._seen[digest] = _Seen(True, bad=1)
+            self._proved.add(digest)
+            self.shown = known
+            return True
         answer = self._answer(everything, self.tries * patience)
         self._proved.update(self._seen)
         return answer

@@ -67,6 +67,7 @@ def minimise(
     progress: Progress = silent,
     benches: int = 1,
     test_all: TestAll[S] | None = None,
+    known: Outcome | None = None,
 ) -> Reduced[S]:
     """The fewest elements that still fail with ``signature``; no single one of them can be left out.
 
@@ -80,6 +81,7 @@ def minimise(
         benches: how many runs may go on at once. A certain failure's next questions are then guessed and
             asked ahead; a flaky one's tries are made together.
         test_all: makes several runs at once, one for each candidate; without it there is one bench.
+        known: a run of the whole that failed with the signature; without it the whole is played first.
 
     Raises:
         TestbenchError: the whole scenario does not fail like that, or the bench keeps failing.
@@ -91,7 +93,7 @@ def minimise(
         raise ValueError(f"benches must be 1 or more, not {benches}")
     elements = reducible.elements
     asker = Asker(reducible, test, signature, rate, benches=benches, test_all=test_all, progress=progress)
-    if not asker.whole_fails(PATIENCE):
+    if not asker.whole_fails(PATIENCE, known):
         raise TestbenchError(
             f"nothing to minimise: it did not fail with {signature!r} in {asker.runs} run(s) of the whole; "
             "run it again for a verdict (testbench run) and give its rate"

@@ -300,3 +300,22 @@ def test_result_that_does_not_fail_again_is_not_verified():
     problem = Problem(5, {2})
 
     assert not minimise(problem, problem, signature="x", verify=lambda _: Outcome.good()).verified
+
+
+@pytest.mark.parametrize("rate", [1.0, 0.6])
+def test_a_known_run_of_the_whole_is_not_made_again(rate):
+    """The whole is the dearest candidate: what an earlier verdict saw of it is enough."""
+    problem = Problem(40, {3, 17}, rate=rate)
+    whole = problem.keep(range(40)).digest
+    reduced = minimise(problem, problem, signature="x", rate=rate, known=Outcome.bad("x"))
+
+    assert reduced.kept == (3, 17)
+    assert whole not in problem.asked
+
+
+def test_a_known_run_that_failed_otherwise_is_no_answer():
+    """Another failure of the whole does not stand for the one that is looked for."""
+    problem = Problem(8, {3})
+    minimise(problem, problem, signature="x", known=Outcome.bad("y"))
+
+    assert problem.asked[0] == problem.keep(range(8)).digest
