@@ -29,7 +29,7 @@ RECEIPTS = 12
 #: Receipts of the troubled store whose discount does not divide evenly: they show the defect.
 UNEVEN = 2
 _SERVER_PORT = 8090
-_PATIENCE_S = 60.0
+_PATIENCE_S = 180.0
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -29,7 +29,7 @@ from testbench.reference import build_history, trading
 from testbench.stores import Stores
 
 ACTOR = "person:demo"
-_WAIT_S = 180.0
+_WAIT_S = 600.0
 
 
 @dataclass
