@@ -26,7 +26,7 @@ from packaging.requirements import Requirement
 import testbench
 from testbench.stores import detect_mode
 
-pytestmark = [pytest.mark.stores, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.stores, pytest.mark.timeout(1200)]
 
 GARANT = Path(sys.executable).with_name("garant")
 SMALL = ("--stores", "1", "--registers", "2")

@@ -20,7 +20,7 @@ import pytest
 
 from testbench.stores import detect_mode
 
-pytestmark = [pytest.mark.stores, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.stores, pytest.mark.timeout(1200)]
 
 GARANT = Path(sys.executable).with_name("garant")
 RECORD = Path(__file__).with_name("planted-defects.json")

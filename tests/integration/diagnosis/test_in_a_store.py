@@ -29,7 +29,7 @@ from testbench.reference.history import build_history
 from testbench.scenarios import from_evidence
 from testbench.stores import Stores, detect_mode
 
-pytestmark = [pytest.mark.stores, pytest.mark.timeout(280)]
+pytestmark = [pytest.mark.stores, pytest.mark.timeout(900)]
 
 PLAN = plan.make_plan(stores=1, registers=2, seed=1)
 STORE = PLAN.stores[0]

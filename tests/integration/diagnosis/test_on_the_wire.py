@@ -27,7 +27,7 @@ from pipeline.fleet.tables import HostRow
 from testbench.stores import StorePlan, Stores, detect_mode
 from testbench.stores.processes import cgroup2_mount
 
-pytestmark = [pytest.mark.stores, pytest.mark.timeout(280)]
+pytestmark = [pytest.mark.stores, pytest.mark.timeout(900)]
 
 SERVER, FIRST, SECOND = "lab-server", "lab-r1", "lab-r2"
 LOG, JOURNAL, SMALL = "var/log/set/set.log", "var/lib/set/journal.jsonl", "opt/set/VERSION"

@@ -150,7 +150,7 @@ def test_a_program_outside_is_told_the_way_in(as_clerk):
     assert done.stdout == ""
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1200)
 def test_the_demo_plays_for_an_ordinary_user(as_clerk, traces, left_behind):
     """`garant demo` says what is reduced, plays the whole story inside a user namespace, leaves nothing."""
     before = traces("clerk-")
