@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import binascii
 import gzip
 import io
 import re
@@ -16,6 +18,10 @@ from testbench.masking.errors import MaskingError
 _ESCAPED = re.compile(r"\\{1,4}u(?P<json>[0-9A-Fa-f]{4})|&#(?P<ten>\d{2,7});|&#x(?P<hex>[0-9A-Fa-f]{2,6});")
 _URL = re.compile(r"[\w.~+*-]*(?:%[0-9A-Fa-f]{2}[\w.~+*-]*)+")
 _PLAIN = frozenset("@.-+ ")
+#: How a .gz file begins.
+GZIP = b"\x1f\x8b\x08"
+#: Not printable, but in texts all the same; GS parts a marking code.
+_SPACING = dict.fromkeys(map(ord, "\n\r\t\x1d"))
 _BOMS = (
     (b"\xff\xfe", "utf-16-le", "\ufeff"),
     (b"\xfe\xff", "utf-16-be", "\ufeff"),
@@ -45,12 +51,16 @@ def in_url_codes(text: str, mask: Callable[[str], str]) -> str:
     """The text with what is URL-encoded in it masked; tokens that hold nothing personal stay as they were."""
 
     def changed(found: re.Match[str]) -> str:
-        try:
-            plain = unquote_plus(found[0], errors="strict")
-        except ValueError:
-            return found[0]
-        masked = mask(plain)
-        return found[0] if masked == plain else quote(masked, safe="")
+        for encoding in ("utf-8", "windows-1251"):
+            try:
+                plain = unquote_plus(found[0], encoding, errors="strict")
+            except ValueError:
+                continue
+            masked = mask(plain)
+            return (
+                found[0] if masked == plain else quote(masked, safe="", encoding=encoding, errors="replace")
+            )
+        return found[0]
 
     return _URL.sub(changed, text) if "%" in text else text
 
@@ -108,6 +118,33 @@ def _is_utf8_with_damage(data: bytes, problem: UnicodeDecodeError) -> bool:
     leads = len(re.findall(rb"[\xd0\xd1][\x80-\xbf]", data))
     others = sum(byte >= 0x80 for byte in data) - 2 * leads
     return leads > others
+
+
+def from_base64(code: str) -> tuple[bytes, Callable[[bytes], str]] | None:
+    """What base64 holds, and the function that writes bytes in the same form; None where it is none.
+
+    Padding may be left out, and the lines of a broken text are joined.
+    """
+    solid = "".join(code.split())
+    bare = solid.rstrip("=")
+    is_for_addresses = "-" in bare or "_" in bare
+    alphabet = b"-_" if is_for_addresses else b"+/"
+    try:
+        data = base64.b64decode(bare + "=" * (-len(bare) % 4), alphabet, validate=True)
+    except (binascii.Error, ValueError):
+        return None
+
+    def again(content: bytes) -> str:
+        made = base64.b64encode(content, alphabet).decode("ascii")
+        return made if solid != bare else made.rstrip("=")
+
+    return data, again
+
+
+def is_readable(text: str) -> bool:
+    """Whether it is text at all, and not a key or a picture that some encoding can read."""
+    bare = text.removeprefix("\ufeff").translate(_SPACING)
+    return len(bare) > 0 and bare.isprintable()
 
 
 def unzipped(name: str, data: bytes, limit: int) -> bytes:

@@ -15,7 +15,8 @@ _BY_KIND = {
         set10card magneticcard customercard pan""",
     "marking": "excisetoken excisebarcode mark marks markcode markingcode datamatrix stamp exciseraw",
     "inn": "inn clientinn customerinn cashierinn",
-    "fiscal": "fiscalnum fn fp fiscalsign fiscaldrive refnumber",
+    "fiscal": """fiscalnum fn fp fd fiscalsign fiscaldrive fiscaldocnum fiscaldocid fiscaldocnumber
+        fiscaldocumentnumber refnumber""",
     "qr": "qrcode qr qrpayload",
     "snils": "snils",
     "birthday": "birthdate birthday dateofbirth",
@@ -35,11 +36,15 @@ IN_CONTEXT: dict[tuple[str, str], str] = {
     ("bonuscharge", "card"): "card",
 }
 
-#: Never touched: they decide how the product behaves, and say nothing about a person.
+#: They decide how the product behaves and say nothing about a person: touched only where the value does.
 _KEPT = """goodscode barcode code markingofthegood item ti price amount count cost quantity number shop cash
     shift seq at unit type id nds ndssum discountvalue costwithdiscount discountamount saletime begintime
     operday datecommit version sha256 bytes packet goods document producttype order factorynum"""
 KEPT = frozenset(_KEPT.split())
+#: Codes and articles of goods: a number in one is never a person's, whatever it looks like.
+GOODS = frozenset({"goodscode", "barcode", "markingofthegood"})
+#: Digests: a change would make a lie of them.
+DIGESTS = frozenset({"sha256"})
 
 _NOISE = re.compile(r"[^a-z0-9]")
 

@@ -23,19 +23,23 @@ from defusedxml import ElementTree as SafeTree
 
 from testbench.masking import disguises, rules
 from testbench.masking.errors import MaskingError
-from testbench.masking.fields import KEPT, kind_of, normalised
+from testbench.masking.fields import DIGESTS, GOODS, KEPT, kind_of, normalised
 from testbench.masking.names import Names
 from testbench.masking.patterns import (
     ATTRIBUTE,
+    BASE64_LINES,
     BASE64_TEXT,
     BASE64_XML,
     FREE_TEXT,
+    HARMLESS,
+    IN_FILE_NAMES,
     KEY_VALUE,
     NAME_KEYS,
     NAME_LIKE,
     NAME_TOKEN,
     NAME_WORD,
     NUMBER,
+    PERSONAL,
     RUSSIAN_KEYS,
     TAG,
     WORD,
@@ -43,6 +47,9 @@ from testbench.masking.patterns import (
 
 #: More than this is not evidence that a person looks through; asking for a shorter window is the way out.
 MAX_BYTES = 64 * 1024**2
+#: What may come out of base64 of something zipped: a line of a log holds a message, not a day.
+MAX_ZIPPED_IN_LINE = 8 * 1024**2
+_UNREADABLE = "[unreadable base64 removed]"
 #: Base64 documents may hold base64 documents; deeper nesting than this is an attack.
 MAX_NESTING = 3
 #: Characters for private use stand for what is already masked while a text is worked on.
@@ -50,6 +57,7 @@ _OPEN, _CLOSE = "\ue000", "\ue001"
 _SET_ASIDE = "".join(chr(0xE010 + digit) for digit in range(10))
 _RESERVED = re.compile(f"[{_OPEN}{_CLOSE}{_SET_ASIDE}]")
 _ASIDE = re.compile(f"{_OPEN}([{_SET_ASIDE}]+){_CLOSE}")
+_SUFFIX = re.compile(r"[a-z][a-z0-9]{0,4}")
 _QUOTES = {"&quot;": '"', "&apos;": "'"}
 
 
@@ -181,11 +189,16 @@ class Masker:
         """
         folder, slash, name = path.rpartition("/")
         stem, dot, suffix = name.rpartition(".")
-        if not dot:
-            stem, suffix = name, ""
-        words = NUMBER.sub(lambda found: self._learned.get(found[0], found[0]), stem)
+        if not _SUFFIX.fullmatch(suffix) or not dot:
+            stem, dot, suffix = name, "", ""
+        done: list[str] = []
+        words = stem
+        for kind, pattern in FREE_TEXT:
+            if kind in IN_FILE_NAMES:
+                words = pattern.sub(partial(self._found, kind, partial(_aside, done)), words)
+        words = NUMBER.sub(lambda found: self._learned.get(found[0], found[0]), words)
         words = NAME_TOKEN.sub(lambda found: self._names.replace(found[0]), words)
-        return f"{folder}{slash}{words}{dot}{suffix}"
+        return f"{folder}{slash}{_back(done, words)}{dot}{suffix}"
 
     def _json_text(self, text: str) -> str:
         body = text.rstrip("\r\n")
@@ -246,9 +259,17 @@ class Masker:
         if normalised(name) == "document":
             return self.mask_name(value)
         if normalised(name) in KEPT:
-            return value
+            return self._kept(normalised(name), value)
         if normalised(name) == "name" and "<" not in value:
             return self._free(disguises.without_escapes(value), is_good=True)
+        return self.mask_text(value)
+
+    def _kept(self, field: str, value: str) -> str:
+        """A field that says nothing of a person, until somebody puts a person's data into it."""
+        if field in DIGESTS or not PERSONAL.search(value) or HARMLESS.fullmatch(value):
+            return value
+        if field in GOODS:
+            return value if value.isdigit() else self._free(disguises.without_escapes(value), is_good=True)
         return self.mask_text(value)
 
     def _tag(self, tag: re.Match[str]) -> str:
@@ -293,24 +314,25 @@ class Masker:
                 person's name stay.
         """
         done: list[str] = []
-
-        def aside(masked: str) -> str:
-            done.append(masked)
-            return _OPEN + "".join(_SET_ASIDE[int(digit)] for digit in str(len(done) - 1)) + _CLOSE
-
+        aside = partial(_aside, done)
         text = _RESERVED.sub("?", text)
         text = BASE64_XML.sub(lambda found: aside(self._embedded(found)), text)
+        text = BASE64_LINES.sub(lambda found: self._encoded(found[0], aside), text)
         text = BASE64_TEXT.sub(lambda found: self._encoded(found[0], aside), text)
         text = disguises.in_url_codes(text, self._inside)
         text = KEY_VALUE.sub(lambda found: self._pair(found, aside), text)
         for kind, pattern in FREE_TEXT:
             text = pattern.sub(partial(self._found, kind, aside), text)
         text = WORD.sub(lambda found: self._word(found[0], is_good), text)
-        return _ASIDE.sub(lambda found: done[int("".join(str(_SET_ASIDE.index(c)) for c in found[1]))], text)
+        return _back(done, text)
 
     def _word(self, word: str, is_good: bool) -> str:
         known = self._learned.get(word)
-        return self._names.replace(word, only_whole=is_good) if known is None else known
+        if known is not None:
+            return known
+        # The name of a file inside a text joins a number with words: cards-Ivanova_2013800000017.
+        word = NUMBER.sub(lambda found: self._learned.get(found[0], found[0]), word)
+        return self._names.replace(word, only_whole=is_good)
 
     def _inside(self, text: str) -> str:
         """Text inside an encoding of a text; encodings inside each other are followed so deep and no deeper.
@@ -327,15 +349,25 @@ class Masker:
             self._nesting -= 1
 
     def _encoded(self, code: str, aside: Callable[[str], str]) -> str:
-        """Base64 of any other text: masked inside; what is no text (a key, a picture) stays."""
-        try:
-            plain = base64.b64decode(code, validate=True).decode("utf-8")
-        except (binascii.Error, ValueError):
+        """Base64 of other text, zipped or not: masked inside; what is no text (a key, a picture) stays."""
+        given = disguises.from_base64(code)
+        if given is None:
             return code
-        if not plain.replace("\n", "").replace("\r", "").replace("\t", "").isprintable():
+        data, again = given
+        is_zipped = data.startswith(disguises.GZIP)
+        if is_zipped:
+            try:
+                data = disguises.unzipped("a line", data, MAX_ZIPPED_IN_LINE)
+            except MaskingError:
+                return aside(_UNREADABLE)
+        text, encode = disguises.decoded(data)
+        if not disguises.is_readable(text):
             return code
-        masked = self._inside(plain)
-        return code if masked == plain else aside(base64.b64encode(masked.encode()).decode())
+        masked = self._inside(text)
+        if masked == text:
+            return code
+        content = encode(masked)
+        return aside(again(disguises.zipped(content) if is_zipped else content))
 
     def _found(self, kind: str, aside: Callable[[str], str], found: re.Match[str]) -> str:
         value = found.groupdict().get("value") or found[0]
@@ -358,7 +390,7 @@ class Masker:
         try:
             data = base64.b64decode(re.sub(r"\s", "", found[0]), validate=True)
         except (binascii.Error, ValueError):
-            return "[unreadable base64 removed]"
+            return _UNREADABLE
         if self._nesting >= MAX_NESTING:
             raise MaskingError("base64 documents inside each other, too deep; this is not evidence")
         self._nesting += 1
@@ -366,6 +398,16 @@ class Masker:
             return base64.b64encode(self.mask_xml(data)).decode()
         finally:
             self._nesting -= 1
+
+
+def _aside(done: list[str], masked: str) -> str:
+    """What is masked already, put away; its sign, which no pattern takes for anything."""
+    done.append(masked)
+    return _OPEN + "".join(_SET_ASIDE[int(digit)] for digit in str(len(done) - 1)) + _CLOSE
+
+
+def _back(done: list[str], text: str) -> str:
+    return _ASIDE.sub(lambda found: done[int("".join(str(_SET_ASIDE.index(c)) for c in found[1]))], text)
 
 
 def _luhn_valid(value: str) -> bool:

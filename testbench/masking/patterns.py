@@ -16,14 +16,19 @@ ATTRIBUTE = re.compile(
 #: A whole document in base64, as SOAP carries it ("<?xml", "<good", "<purc", or after a BOM).
 BASE64_XML = re.compile(r"(?<![A-Za-z0-9+/])(?:PD94|PGdv|PHB1|PGNh|PHJl|PEFk|77u/)[A-Za-z0-9+/\s]{20,}={0,2}")
 
-#: Base64 of any other text; whether it is text is seen when it is decoded.
-BASE64_TEXT = re.compile(r"(?<![A-Za-z0-9+/=_-])[A-Za-z0-9+/]{24,}={0,2}(?![A-Za-z0-9+/=_-])")
+#: Base64 of anything else, also with - and _ (for addresses); decoding it shows whether it is text.
+BASE64_TEXT = re.compile(r"(?<![A-Za-z0-9+/_-])[A-Za-z0-9+/_-]{16,}={0,2}(?![A-Za-z0-9+/=_-])")
+#: The same broken into lines, as mail and old programs do.
+BASE64_LINES = re.compile(
+    r"(?<![A-Za-z0-9+/_-])[A-Za-z0-9+/]{60,76}(?:\r?\n[A-Za-z0-9+/]{60,76})*\r?\n[A-Za-z0-9+/]{1,76}={0,2}"
+    r"(?![A-Za-z0-9+/=_-])"
+)
 
 #: key=value and "key": "value" in a log line; whether the key names personal data is looked up afterwards.
 #: A value without quotes may go on over capitalised words and initials: cashier=Ivanova Olga P.
 KEY_VALUE = re.compile(
     r"(?<![\w.-])(?P<key>[A-Za-zА-Яа-яЁё][\w.-]{0,40})(?P<gap>\\?[\"']?\s{0,3}[=:]\s{0,3})"
-    r"(?P<value>\\?\"[^\"\n]*\"|'[^'\n]*'|[^\s\"',;|&<>()\[\]{}]+(?:\s[A-ZА-ЯЁ][\w.-]*){0,2})"
+    r"(?P<value>\\?\"[^\"\n]*\"|'[^'\n]*'|(?:[^\s\"',;|&<>()\[\]{}]|\x1d)+(?:\s[A-ZА-ЯЁ][\w.-]*){0,2})"
 )
 RUSSIAN_KEYS = {
     "кассир": "name",
@@ -71,6 +76,15 @@ FREE_TEXT: tuple[tuple[str, re.Pattern[str]], ...] = (
     ("name", re.compile(rf"\b{_LATIN}\s{_LATIN}\s[A-Z][a-z]+(?:vich|vna|chna|ich)\b")),
     ("name", re.compile(rf"\b(?:{_CAP}|{_LATIN})\s[A-ZА-ЯЁ]\.\s?[A-ZА-ЯЁ]\.")),
 )
+
+#: What only a person's data has: worth a look in a field that is kept else.
+PERSONAL = re.compile(r"@|\d(?:[\s()+*-]{0,2}\d){8,}|[^\W\d_]{4,}|%[0-9A-Fa-f]{2}|\*{4}|\\u|&#")
+#: A date and time, a version, a digest: as fields that are kept have them.
+HARMLESS = re.compile(
+    r"\d{4}-\d\d-\d\d(?:[T ][\d:.]{5,18})?(?:Z|[+-]\d\d:?\d\d)?|v?\d+(?:\.\d+){1,5}|(?:sha256:)?[0-9a-f]{64}"
+)
+#: Kinds that show by their form in the name of a file.
+IN_FILE_NAMES = frozenset({"email", "pan", "phone", "snils"})
 
 WORD = re.compile(r"\w+(?:-\w+)*")
 NAME_WORD = re.compile(r"[^\W\d_]+")

@@ -204,11 +204,11 @@ def birthday(value: str) -> str:
 
 
 def fiscal_payload(key: bytes, value: str) -> str:
-    """A fiscal QR payload (t=..&s=..&fn=..&i=..&fp=..&n=..): drive number and fiscal sign are masked."""
+    """A fiscal QR payload (t=..&s=..&fn=..&i=..&fp=..&n=..): drive, document and sign are masked."""
     parts = []
     for part in value.split("&"):
         name, equals, content = part.partition("=")
-        if name.removeprefix("amp;") in ("fn", "fp") and content.isdigit():
+        if name.removeprefix("amp;") in ("fn", "i", "fp") and content.isdigit():
             content = number(key, "fiscal", content)
         parts.append(f"{name}{equals}{content}")
     return "&".join(parts)

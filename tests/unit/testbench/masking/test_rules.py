@@ -78,12 +78,12 @@ def test_marking_code_keeps_gtin_and_groups() -> None:
 
 
 def test_qr_payload_keeps_time_sum_and_number() -> None:
-    """Of a fiscal QR only the drive number and the fiscal sign are masked."""
+    """Of a fiscal QR the drive number, the document number and the fiscal sign are masked, no more."""
     payload = "t=20251123T2153&s=285.76&fn=9999078900001234&i=112233&fp=445566&n=1"
     masked = dict(part.split("=") for part in rules.fiscal_payload(KEY, payload).split("&"))
     plain = dict(part.split("=") for part in payload.split("&"))
 
-    assert {name for name in plain if plain[name] != masked[name]} == {"fn", "fp"}
+    assert {name for name in plain if plain[name] != masked[name]} == {"fn", "i", "fp"}
 
 
 def test_another_key_gives_another_mask() -> None:
