@@ -199,8 +199,8 @@ def void_etas(unit: UnitOfWork, defect_id: str) -> None:
     ):
         row.voided_at = unit.now
     for promise in _open(unit.session, defect_id):
-        for row in _date_notices(unit, promise).values():
-            notices.supersede(unit, row.id, reason="the defect came back: the date is void")
+        for notice in _date_notices(unit, promise).values():
+            notices.supersede(unit, notice.id, reason="the defect came back: the date is void")
         _close(unit, promise, "the defect came back; a new promise runs")
     unit.session.flush()
 

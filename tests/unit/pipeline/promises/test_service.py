@@ -22,6 +22,7 @@ from pipeline.notices.rules import Delivery
 from pipeline.notices.tables import NoticeRow
 from pipeline.promises import service
 from pipeline.promises.tables import PromiseRow
+from pipeline.settings import PromiseSettings
 
 DEFECT = "D-000001"
 HOUR = timedelta(hours=1)
@@ -205,6 +206,18 @@ def test_warnings_then_the_breach_and_an_honest_word(promised: Garant, run: Call
     row = promise(promised)
     assert (row.state, row.breached_at, row.warned) == ("breached", row.due, 90)
     assert row.held_at == row.due + timedelta(seconds=1)
+
+
+def test_development_is_warned_too(promised: Garant, run: Callable[..., None]) -> None:
+    """Each warning has a copy for development's owner, one only when it is the service manager."""
+    owner = "manager-norden@support.invalid"
+    settings = PromiseSettings(owner_email=owner)
+    promised.settings = promised.settings.model_copy(update={"promises": settings})
+    run(timedelta(hours=80))
+
+    warned = [(row.params["percent"], row.address) for row in sent(promised, "promise_warning", client=None)]
+    both = ["manager-kupets@support.invalid", owner, owner]
+    assert sorted(warned) == [(percent, to) for percent in (50, 75, 90) for to in both]
 
 
 def test_a_date_after_the_breach_is_told_and_the_breach_stays(
