@@ -37,6 +37,7 @@ _COMMANDS = {
     "release": "pipeline.releases.cli:release",
     "rollout": "pipeline.rollouts.cli:rollout",
     "notices": "pipeline.notices.cli:notices",
+    "report": "pipeline.reports.cli:report",
 }
 _SUMMARIES = {
     "demo": "Play the whole story on this machine, on real parts.",
@@ -57,6 +58,7 @@ _SUMMARIES = {
     "release": "Build, sign, approve and recall updates.",
     "rollout": "Bring approved updates to the stores.",
     "notices": "What clients were told.",
+    "report": "What happened, in figures: defects and promises.",
 }
 
 

@@ -116,6 +116,13 @@ class DiagnosisSettings(_Section):
     retention_days: int = Field(180, ge=1)
 
 
+class PromiseSettings(_Section):
+    """Who is warned, beside the service manager, while a client waits for a date."""
+
+    #: Development's owner of dates (an e-mail address); None: only the service manager is warned.
+    owner_email: str | None = Field(None, pattern=r"^[^@\s]+@[^@\s]+$")
+
+
 class WebSettings(_Section):
     """Who may see the pages."""
 
@@ -141,6 +148,7 @@ class Settings(_Section):
     tracker: TrackerSettings = TrackerSettings()
     releases: ReleaseSettings = ReleaseSettings()
     web: WebSettings = WebSettings()
+    promises: PromiseSettings = PromiseSettings()
     diagnosis: DiagnosisSettings = DiagnosisSettings()
     #: SSH identity and known_hosts with which stores are reached, when a host's row names none.
     ssh_identity: Path | None = None

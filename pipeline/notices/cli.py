@@ -59,7 +59,7 @@ def notices() -> None:
 @click.option("--kind", type=click.Choice(kinds()), help="Only this kind.", metavar="KIND")
 @click.option(
     "--state",
-    type=click.Choice(["queued", "sent", "accepted", "bounced", "failed"]),
+    type=click.Choice(["queued", "sent", "accepted", "bounced", "failed", "superseded"]),
     help="Only those in this state.",
 )
 @json_option

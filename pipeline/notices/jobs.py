@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 #: Whose name clients see beside the sender's address.
 _SENDER_NAME = {"ru": "Поддержка SET", "en": "SET support"}
-_FINAL = ("accepted", "bounced", "failed")
+_FINAL = ("accepted", "bounced", "failed", "superseded")
 
 
 def jobs(app: Garant) -> dict[str, JobFunction]:

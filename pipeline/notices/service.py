@@ -179,6 +179,11 @@ def resend(unit: UnitOfWork, name: str) -> NoticeRow:
             f"notice {row.id} ({row.kind}) was accepted at {row.accepted_at}: nobody is told twice. "
             f"`garant notices show {row.id}` has the text to read out"
         )
+    if row.state == "superseded":
+        raise RefusedError(
+            f"notice {row.id} ({row.kind}) was superseded: what it says is no longer so. "
+            f"`garant notices list --client {row.client_id}` has what was told in its place"
+        )
     if row.state not in ("failed", "bounced"):
         raise RefusedError(f"notice {row.id} ({row.kind}) is {row.state}: it is still under way, wait for it")
     rounds = _round(row) + 1
@@ -188,6 +193,23 @@ def resend(unit: UnitOfWork, name: str) -> NoticeRow:
     unit.record(KIND, row.id, "resent", round=rounds)
     unit.start_job("notice.send", row.job_id, {"notice": row.id}, owner=(KIND, row.id), queue=QUEUE)
     return row
+
+
+def supersede(unit: UnitOfWork, row_id: str, *, reason: str) -> bool:
+    """Withdraw a notice that has not gone out: what it says is no longer so.
+
+    Returns:
+        False when it is being sent, was sent, or is over: then nothing changes.
+
+    Raises:
+        NotFoundError: there is no such notice.
+    """
+    row = unit.get(NoticeRow, row_id, called="notices")
+    if row.state != "queued":
+        return False
+    row.state, row.updated_at = "superseded", unit.now
+    unit.record(KIND, row.id, "superseded", reason=reason, notice=row.kind, client=row.client_id)
+    return True
 
 
 def _round(row: NoticeRow) -> int:

@@ -14,7 +14,8 @@ from pipeline.database.base import Base, StatefulMixin
 class NoticeRow(StatefulMixin, Base):
     """One notice of one thing to one client, or to one of our own people (``client_id`` is None).
 
-    ``state``: queued | sent (given to the channel, no answer known yet) | accepted | bounced | failed.
+    ``state``: queued | sent (given to the channel, no answer known yet) | accepted | bounced | failed |
+    superseded (withdrawn before anybody was told: what it says is no longer so).
     """
 
     __tablename__ = "notices"

@@ -6,6 +6,7 @@ the third calendar day after the start in the client's zone). It runs day and ni
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
@@ -84,6 +85,50 @@ def decide(look: Look, now: datetime) -> Decision:
 
 def _at(look: Look, percent: int) -> datetime:
     return look.start + (look.due - look.start) * percent / 100
+
+
+@dataclass(frozen=True, kw_only=True)
+class Told:
+    """A notice of a date to one client.
+
+    Attributes:
+        revision: of the date; the greatest is the newest.
+        state: as in ``NoticeRow``; ``queued`` has not begun to go out.
+    """
+
+    revision: int
+    eta: date
+    state: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Telling:
+    """What a new date asks for.
+
+    Attributes:
+        withdraw: revisions whose notices have not gone out and are not to.
+        tell: the client is to be told.
+        previous: the date that it knows, or will when what is being sent arrives; None: it knows none.
+    """
+
+    withdraw: tuple[int, ...]
+    tell: bool
+    previous: date | None
+
+
+def telling(notices: Sequence[Told], eta: date) -> Telling:
+    """One notice per change: what is still queued gives way to the new date.
+
+    A notice that is being sent counts as told, for nobody can call it back; one that failed told nothing.
+    """
+    known = max((n for n in notices if n.state in ("sent", "accepted")), key=_revision, default=None)
+    previous = known.eta if known else None
+    waiting = tuple(sorted(n.revision for n in notices if n.state == "queued"))
+    return Telling(withdraw=waiting, tell=previous != eta, previous=previous)
+
+
+def _revision(notice: Told) -> int:
+    return notice.revision
 
 
 def acceptable(eta: date, *, today: date) -> bool:

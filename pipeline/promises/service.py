@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 from pipeline.engine.unit import UnitOfWork
 from pipeline.errors import RefusedError
 from pipeline.notices import service as notices
+from pipeline.notices.tables import NoticeRow
 from pipeline.promises import rules
 from pipeline.promises.tables import EtaRow, PromiseRow
 
@@ -147,23 +148,29 @@ def note_on_cases(
 def _tell(unit: UnitOfWork, promise: PromiseRow, eta: EtaRow) -> None:
     from pipeline.defects.queries import case_numbers, first_case
 
-    params = {
+    rows = _date_notices(unit, promise)
+    told = [
+        rules.Told(revision=revision, eta=date.fromisoformat(row.params["eta"]), state=row.state)
+        for revision, row in rows.items()
+    ]
+    wanted = rules.telling(told, eta.eta)
+    for revision in wanted.withdraw:
+        notices.supersede(unit, rows[revision].id, reason=f"the date is {eta.eta} now: {eta.reason}")
+    promise.eta, promise.eta_revision, promise.updated_at = eta.eta, eta.revision, unit.now
+    if not wanted.tell:
+        # Back to what it knows, before it was told otherwise.
+        return
+    note_on_cases(unit, promise, "eta_set", eta=eta.eta.isoformat(), revision=eta.revision)
+    params: dict[str, Any] = {
         "defect": promise.defect_id,
         "cases": case_numbers(unit.session, promise.defect_id, promise.client_id),
         "eta": eta.eta,
     }
-    known = _date_the_client_may_know(unit.session, promise)
-    if known == eta.eta:
-        # Back to what it knows, before it was told otherwise: nothing to tell.
-        promise.eta, promise.eta_revision = eta.eta, eta.revision
-        return
-    note_on_cases(unit, promise, "eta_set", eta=eta.eta.isoformat(), revision=eta.revision)
-    if known is not None:
-        params |= {"previous": known, "reason": eta.reason}
-    promise.eta, promise.eta_revision, promise.updated_at = eta.eta, eta.revision, unit.now
+    if wanted.previous is not None:
+        params |= {"previous": wanted.previous, "reason": eta.reason}
     notices.queue(
         unit,
-        kind="eta" if known is None else "eta_changed",
+        kind="eta" if wanted.previous is None else "eta_changed",
         client_id=promise.client_id,
         key=f"eta/{promise.id}/{eta.revision}",
         params=params,
@@ -173,15 +180,16 @@ def _tell(unit: UnitOfWork, promise: PromiseRow, eta: EtaRow) -> None:
     )
 
 
-def _date_the_client_may_know(session: Session, promise: PromiseRow) -> date | None:
-    """The newest date whose notice was accepted or is under way; a notice that failed told nothing."""
-    known = [
-        notice
-        for notice in notices.notices(session, about=(KIND, promise.id))
-        if notice.kind in ("eta", "eta_changed") and notice.state not in ("failed", "bounced")
-    ]
-    newest = max(known, key=lambda notice: int(notice.key.rpartition("/")[2]), default=None)
-    return date.fromisoformat(newest.params["eta"]) if newest else None
+def _date_notices(unit: UnitOfWork, promise: PromiseRow) -> dict[int, NoticeRow]:
+    """The client's notices of dates, by revision; those that a mail worker may take just now are locked."""
+    found = {}
+    for row in notices.notices(unit.session, about=(KIND, promise.id)):
+        if row.kind not in ("eta", "eta_changed"):
+            continue
+        if row.state == "queued":
+            unit.session.refresh(row, with_for_update=True)
+        found[int(row.key.rpartition("/")[2])] = row
+    return found
 
 
 def void_etas(unit: UnitOfWork, defect_id: str) -> None:
@@ -191,6 +199,8 @@ def void_etas(unit: UnitOfWork, defect_id: str) -> None:
     ):
         row.voided_at = unit.now
     for promise in _open(unit.session, defect_id):
+        for notice in _date_notices(unit, promise).values():
+            notices.supersede(unit, notice.id, reason="the defect came back: the date is void")
         _close(unit, promise, "the defect came back; a new promise runs")
     unit.session.flush()
 

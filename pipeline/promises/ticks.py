@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy.orm import Session
 
@@ -12,6 +12,7 @@ from pipeline.defects.tables import DefectRow
 from pipeline.engine.dispatch import TickFunction
 from pipeline.engine.unit import UnitOfWork
 from pipeline.notices import service as notices
+from pipeline.notices.tables import NoticeRow
 from pipeline.promises import rules
 from pipeline.promises.service import KIND, note_on_cases
 from pipeline.promises.tables import PromiseRow
@@ -22,11 +23,16 @@ if TYPE_CHECKING:
 
 def ticks(app: Garant) -> dict[str, TickFunction]:
     """By kind of thing."""
-    return {KIND: tick_promise}
+    owner = app.settings.promises.owner_email
+    return {KIND: lambda unit, promise_id: tick_promise(unit, promise_id, owner=owner)}
 
 
-def tick_promise(unit: UnitOfWork, promise_id: str) -> datetime | None:
-    """Decide by ``rules.decide`` and write what follows: kept, warned of, broken."""
+def tick_promise(unit: UnitOfWork, promise_id: str, *, owner: str | None = None) -> datetime | None:
+    """Decide by ``rules.decide`` and write what follows: kept, warned of, broken.
+
+    Args:
+        owner: development's address for warnings; None: only the service manager is warned.
+    """
     promise = unit.get(PromiseRow, promise_id, called=KIND)
     told_at = _told_at(unit.session, promise_id)
     look = rules.Look(
@@ -54,9 +60,7 @@ def tick_promise(unit: UnitOfWork, promise_id: str) -> datetime | None:
     if decision.warn is not None:
         promise.warned, promise.updated_at = decision.warn, unit.now
         unit.record(KIND, promise_id, "warned", percent=decision.warn)
-        _internal(
-            unit, promise, "promise_warning", f"{decision.warn}", percent=decision.warn, due=promise.due
-        )
+        _warn(unit, promise, decision.warn, owner)
     if decision.hold:
         _hold(unit, promise)
     return decision.again_at
@@ -107,15 +111,24 @@ def _hold(unit: UnitOfWork, promise: PromiseRow) -> None:
     )
 
 
-def _internal(unit: UnitOfWork, promise: PromiseRow, kind: str, what: str, **params: object) -> None:
+def _warn(unit: UnitOfWork, promise: PromiseRow, percent: int, owner: str | None) -> None:
+    what: dict[str, Any] = {"percent": percent, "due": promise.due}
+    first = _internal(unit, promise, "promise_warning", f"{percent}", **what)
+    if owner is not None and owner != first.recipient:
+        _internal(unit, promise, "promise_warning", f"{percent}/owner", to=owner, **what)
+
+
+def _internal(
+    unit: UnitOfWork, promise: PromiseRow, kind: str, what: str, *, to: str | None = None, **params: object
+) -> NoticeRow:
     from pipeline.fleet import service as fleet
 
     client = fleet.client(unit.session, promise.client_id)
     defect = unit.get(DefectRow, promise.defect_id, called="defect")
-    notices.internal(
+    return notices.internal(
         unit,
         kind=kind,
-        to=client.service_manager or "",
+        to=to or client.service_manager or "",
         key=f"promise/{promise.id}/{what}",
         params={"defect": defect.id, "title": defect.title, "client_name": client.name, **params},
         about=(KIND, promise.id),

@@ -15,7 +15,7 @@ from pipeline.web.access import FRAMED_POLICY
 from pipeline.web.pages import Page, ThisPage
 
 router = APIRouter(include_in_schema=False)
-_STATES = ("queued", "sent", "accepted", "bounced", "failed")
+_STATES = ("queued", "sent", "accepted", "bounced", "failed", "superseded")
 
 
 @router.get("/notices")

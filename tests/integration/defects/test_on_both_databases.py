@@ -187,3 +187,27 @@ def test_two_workers_queue_one_notice(garant: Garant) -> None:
 
     with garant.database.reading() as session:
         assert session.scalar(select(func.count()).select_from(NoticeRow)) == 1
+
+
+def test_a_date_that_was_not_told_gives_way(garant: Garant) -> None:
+    """Two dates before the first mail went out are one notice, of the last date."""
+    with garant.unit("person:test") as unit:
+        case = intake.open_case(
+            unit,
+            client_id="kupets",
+            store_id="k1",
+            channel="phone",
+            received_at=unit.now,
+            subject="Чек",
+            text="текст",
+        )
+        defect = record(unit, case.id).id
+    for days in (9, 12):
+        with garant.unit("person:dev") as unit:
+            promises.set_eta(unit, defect, (unit.now + timedelta(days=days)).date(), "planned")
+    assert isinstance(garant.engine, MemoryEngine)
+    garant.engine.run_due(garant.dispatcher("test"))
+
+    with garant.database.reading() as session:
+        told = [row.state for row in notices.notices(session, kind="eta")]
+    assert sorted(told) == ["accepted", "superseded"]

@@ -6,7 +6,17 @@ from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
-from pipeline.promises.rules import Decision, Look, acceptable, contract_term, decide, due
+from pipeline.promises.rules import (
+    Decision,
+    Look,
+    Telling,
+    Told,
+    acceptable,
+    contract_term,
+    decide,
+    due,
+    telling,
+)
 
 START = datetime(2026, 3, 12, 7, 0, tzinfo=UTC)
 DUE = START + timedelta(hours=72)
@@ -100,3 +110,35 @@ def test_a_date_that_has_passed_is_not_acceptable() -> None:
     """Today may be promised, yesterday not."""
     assert acceptable(date(2026, 3, 12), today=date(2026, 3, 12))
     assert not acceptable(date(2026, 3, 11), today=date(2026, 3, 12))
+
+
+A, B, C = date(2026, 3, 24), date(2026, 3, 27), date(2026, 3, 30)
+
+
+@pytest.mark.parametrize(
+    ("before", "eta", "withdraw", "tell", "previous"),
+    [
+        ([], A, (), True, None),
+        # not gone out yet: gives way
+        ([(A, "queued")], B, (1,), True, None),
+        ([(A, "superseded"), (B, "queued")], C, (2,), True, None),
+        # told, or being told: a change
+        ([(A, "accepted")], B, (), True, A),
+        ([(A, "sent")], B, (), True, A),
+        ([(A, "accepted"), (B, "queued")], C, (2,), True, A),
+        # back to what it knows
+        ([(A, "accepted"), (B, "queued")], A, (2,), False, A),
+        # being sent is not called back, so going back is a change again
+        ([(A, "accepted"), (B, "sent")], A, (), True, B),
+        # what failed told nothing
+        ([(A, "failed")], A, (), True, None),
+        ([(A, "accepted"), (B, "bounced")], A, (), False, A),
+    ],
+)
+def test_telling(
+    before: list[tuple[date, str]], eta: date, withdraw: tuple[int, ...], tell: bool, previous: date | None
+) -> None:
+    """One row per history of notices; the notices are revisions 1, 2, ..."""
+    told = [Told(revision=n, eta=day, state=state) for n, (day, state) in enumerate(before, 1)]
+
+    assert telling(told, eta) == Telling(withdraw=withdraw, tell=tell, previous=previous)

@@ -22,6 +22,7 @@ from pipeline.notices.rules import Delivery
 from pipeline.notices.tables import NoticeRow
 from pipeline.promises import service
 from pipeline.promises.tables import PromiseRow
+from pipeline.settings import PromiseSettings
 
 DEFECT = "D-000001"
 HOUR = timedelta(hours=1)
@@ -116,12 +117,45 @@ def test_each_change_is_told_once_with_its_reason(promised: Garant, run: Callabl
 
 
 def test_two_changes_before_the_first_mail_went_out(promised: Garant, run: Callable[..., None]) -> None:
-    """Each date that was set is told, in order; the first notice is one, the second says that it changed."""
+    """One notice, of the last date: what was not told is not corrected either."""
+    for day in (24, 27, 30):
+        set_eta(promised, date(2026, 3, day))
+    run()
+
+    told = [(row.kind, row.params["eta"], row.state) for row in sent(promised, "eta", "eta_changed")]
+    assert sorted(told) == [
+        ("eta", "2026-03-24", "superseded"),
+        ("eta", "2026-03-27", "superseded"),
+        ("eta", "2026-03-30", "accepted"),
+    ]
+    assert promise(promised).state == "met"
+
+
+def test_a_change_back_to_the_date_told_tells_nothing(promised: Garant, run: Callable[..., None]) -> None:
+    """The queued change is withdrawn; a person who sends it again is refused."""
     set_eta(promised, date(2026, 3, 24))
+    run()
+    set_eta(promised, date(2026, 3, 27))
+    set_eta(promised, date(2026, 3, 24))
+    run()
+
+    (changed,) = sent(promised, "eta_changed")
+    assert (changed.state, changed.sent_at) == ("superseded", None)
+    assert promise(promised).eta == date(2026, 3, 24)
+    with pytest.raises(RefusedError, match="superseded"), promised.unit("person:test") as unit:
+        notices.resend(unit, changed.id)
+
+
+def test_a_notice_that_is_being_sent_is_not_withdrawn(promised: Garant, run: Callable[..., None]) -> None:
+    """Nobody can call it back: the client will know it, so the next date is a change of it."""
+    set_eta(promised, date(2026, 3, 24))
+    with promised.unit("worker:mail") as unit:
+        unit.get(NoticeRow, sent(promised, "eta")[0].id).state = "sent"
     set_eta(promised, date(2026, 3, 27))
     run()
 
-    assert [row.kind for row in sent(promised, "eta", "eta_changed")] == ["eta", "eta_changed"]
+    told = [(row.kind, row.params["eta"], row.state) for row in sent(promised, "eta", "eta_changed")]
+    assert sorted(told) == [("eta", "2026-03-24", "accepted"), ("eta_changed", "2026-03-27", "accepted")]
 
 
 def test_a_failed_notice_keeps_no_promise(promised: Garant, run: Callable[..., None], clock: Any) -> None:
@@ -172,6 +206,18 @@ def test_warnings_then_the_breach_and_an_honest_word(promised: Garant, run: Call
     row = promise(promised)
     assert (row.state, row.breached_at, row.warned) == ("breached", row.due, 90)
     assert row.held_at == row.due + timedelta(seconds=1)
+
+
+def test_development_is_warned_too(promised: Garant, run: Callable[..., None]) -> None:
+    """Each warning has a copy for development's owner, one only when it is the service manager."""
+    owner = "manager-norden@support.invalid"
+    settings = PromiseSettings(owner_email=owner)
+    promised.settings = promised.settings.model_copy(update={"promises": settings})
+    run(timedelta(hours=80))
+
+    warned = [(row.params["percent"], row.address) for row in sent(promised, "promise_warning", client=None)]
+    both = ["manager-kupets@support.invalid", owner, owner]
+    assert sorted(warned) == [(percent, to) for percent in (50, 75, 90) for to in both]
 
 
 def test_a_date_after_the_breach_is_told_and_the_breach_stays(
