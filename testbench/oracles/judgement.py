@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from testbench.oracles import differential, exports, health, imports, prices, receipts, reports, stated
+from testbench.oracles import days, differential, exports, health, imports, prices, receipts, reports, stated
 from testbench.oracles.findings import Finding, ordered
 from testbench.oracles.observations import Observations
 from testbench.oracles.stated import Statement
@@ -14,6 +14,7 @@ INVARIANTS: dict[str, Callable[[Observations], Iterator[Finding]]] = {
     health.NAME: health.check,
     receipts.NAME: receipts.check,
     exports.NAME: exports.check,
+    days.NAME: days.check,
     reports.NAME: reports.check,
     imports.NAME: imports.check,
     prices.NAME: prices.check,

@@ -29,13 +29,14 @@ EventType = Literal[
     "network.lose_reply",
     "erp.goods",
     "erp.file",
+    "erp.refuse",
     "export",
 ]
 
 EVENT_TYPES: tuple[str, ...] = get_args(EventType)
 
 #: Types that only a register understands, and those that only the server does; ``restart`` is for both.
-SERVER_ONLY = frozenset({"erp.goods", "erp.file", "export"})
+SERVER_ONLY = frozenset({"erp.goods", "erp.file", "erp.refuse", "export"})
 FOR_BOTH = frozenset({"restart"})
 
 #: 10 million roubles, 100 tonnes: above anything that a till takes, below what overflows anywhere.
@@ -132,6 +133,12 @@ class FileImport(Payload):
     document: ShortText
 
 
+class Refusal(Payload):
+    """How many of the next pushes the ERP does not take."""
+
+    calls: Annotated[int, Field(strict=True, ge=1, le=100)] = 1
+
+
 PAYLOADS: dict[str, type[Payload]] = {
     "shift.open": Login,
     "receipt.open": ReceiptOpening,
@@ -144,5 +151,6 @@ PAYLOADS: dict[str, type[Payload]] = {
     "price.check": PriceCheck,
     "erp.goods": GoodsImport,
     "erp.file": FileImport,
+    "erp.refuse": Refusal,
 }
 PAYLOADS.update(dict.fromkeys(set(EVENT_TYPES) - set(PAYLOADS), Nothing))

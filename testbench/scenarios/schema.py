@@ -30,6 +30,7 @@ OracleName = Literal[
     "price-agreement",
     "exported-once",
     "import-honest",
+    "operating-day",
     "alive",
 ]
 ALL_INVARIANTS: tuple[OracleName, ...] = (
@@ -38,6 +39,7 @@ ALL_INVARIANTS: tuple[OracleName, ...] = (
     "exported-once",
     "z-report",
     "import-honest",
+    "operating-day",
     "price-agreement",
 )
 

@@ -77,6 +77,9 @@ class Player:
             self._import(event)
         elif event.type == "erp.file":
             self._drop(event)
+        elif event.type == "erp.refuse":
+            self._store.erp.refuse(int(event.payload.get("calls", 1)))
+            self._note(event, {"ok": True})
         elif event.type == "sync":
             assert event.register_ is not None
             self._note(event, self.sync(event.register_))

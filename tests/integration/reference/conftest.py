@@ -19,6 +19,7 @@ from xml.etree.ElementTree import Element
 import pytest
 from defusedxml import ElementTree
 
+from testbench.drivers.set10.erp import Erp
 from testbench.reference import HistoryReport, build_history
 
 SOAP = "http://schemas.xmlsoap.org/soap/envelope/"
@@ -27,8 +28,8 @@ SOAP = "http://schemas.xmlsoap.org/soap/envelope/"
 class Store:
     """One running store (server and registers in one process) and the ways to it."""
 
-    def __init__(self, folder: Path, process: subprocess.Popen[str]) -> None:
-        self.folder, self.process = folder, process
+    def __init__(self, folder: Path, process: subprocess.Popen[str], erp: Erp) -> None:
+        self.folder, self.process, self.erp = folder, process, erp
         assert process.stdout is not None
         line = process.stdout.readline()
         assert line, f"the store did not start: {(folder / 'errors').read_text()}"
@@ -127,8 +128,9 @@ class Reference:
         return target
 
     @contextmanager
-    def store(self, revision: str, folder: Path, registers: int = 1) -> Iterator[Store]:
-        """A store of that version with its data in `folder`, at 2025-11-23 10:00 in Moscow."""
+    def store(self, revision: str, folder: Path, registers: int = 1, **settings: Any) -> Iterator[Store]:
+        """A store of that version with its data in `folder`, at 2025-11-23 10:00 in Moscow, and an ERP."""
+        erp = Erp()
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "clock").write_text("2025-11-23T10:00:00+03:00")
         common = {
@@ -138,7 +140,13 @@ class Reference:
             "transport_interval_s": 0,
         }
         config = {
-            "server": {**common, "data_dir": str(folder / "server"), "log_file": str(folder / "server.log")},
+            "server": {
+                **common,
+                "erp_url": erp.url,
+                **settings,
+                "data_dir": str(folder / "server"),
+                "log_file": str(folder / "server.log"),
+            },
             "registers": [
                 {
                     **common,
@@ -161,12 +169,13 @@ class Reference:
             ) as process,
         ):
             try:
-                yield Store(folder, process)
+                yield Store(folder, process, erp)
                 if process.poll() is None:  # a test may have killed it
                     process.send_signal(signal.SIGTERM)
                     assert process.wait(10) == 0
             finally:
                 process.kill()
+                erp.close()
 
 
 @pytest.fixture(scope="session")
@@ -178,5 +187,7 @@ def reference(tmp_path_factory: pytest.TempPathFactory) -> Reference:
 
 @pytest.fixture
 def run_store(reference: Reference, tmp_path: Path) -> Callable[..., Any]:
-    """run_store(revision, registers=1): a context manager of a store with fresh data."""
-    return lambda revision, registers=1, name="store": reference.store(revision, tmp_path / name, registers)
+    """run_store(revision, registers=1, **server settings): a context manager of a store with fresh data."""
+    return lambda revision, registers=1, name="store", **settings: reference.store(
+        revision, tmp_path / name, registers, **settings
+    )
