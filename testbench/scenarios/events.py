@@ -136,7 +136,7 @@ class FileImport(Payload):
 class Refusal(Payload):
     """How many of the next pushes the ERP does not take."""
 
-    calls: Annotated[int, Field(strict=True, ge=1, le=100)] = 1
+    calls: Annotated[int, Field(strict=True, ge=1, le=100)]
 
 
 PAYLOADS: dict[str, type[Payload]] = {

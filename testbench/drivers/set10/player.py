@@ -78,7 +78,7 @@ class Player:
         elif event.type == "erp.file":
             self._drop(event)
         elif event.type == "erp.refuse":
-            self._store.erp.refuse(int(event.payload.get("calls", 1)))
+            self._store.erp.refuse(int(event.payload["calls"]))
             self._note(event, {"ok": True})
         elif event.type == "sync":
             assert event.register_ is not None
