@@ -13,6 +13,7 @@ _SYMPTOMS = {
     "z-report": "The Z report does not agree with the shift's receipts",
     "price-agreement": "A register sells at another price than the server and the ERP have",
     "exported-once": "Receipts are exported twice or not at all",
+    "operating-day": "Receipts are in the wrong operating day",
     "import-honest": "An import is reported as done, but the goods are not there",
     "alive": "SET fails while it works",
     "stated": "What the engineer stated does not hold",

@@ -22,7 +22,9 @@ def normalised(seen: Observations) -> dict[str, Any]:
     """A JSON value that is equal for two runs that showed the same, whatever the time and the version."""
     receipts: dict[str, list[Any]] = {}
     for receipt in seen.receipts:
-        record = {name: value for name, value in asdict(receipt).items() if name != "oper_day"}
+        record = {
+            name: value for name, value in asdict(receipt).items() if name not in ("oper_day", "asked_day")
+        }
         record["positions"] = sorted(
             ({name: value for name, value in line.items() if name != "at"} for line in record["positions"]),
             key=lambda line: (line["order"], line["goods_code"]),

@@ -12,11 +12,13 @@ NAME = "exported-once"
 
 
 def check(seen: Observations) -> Iterator[Finding]:
-    """Over the receipts that the ERP pulls, then over the files that the server writes by itself."""
+    """Over the receipts that the ERP pulls, the files, those given as new, and those pushed to the ERP."""
     for reason in seen.unreadable:
         yield Finding(NAME, "unreadable", reason.split(":")[0], "a document that can be read", reason)
     yield from _duplicates(seen.receipts, "duplicate")
     yield from _duplicates(seen.pushed, "duplicate-in-files")
+    yield from _duplicates(seen.taken or (), "taken-twice")
+    yield from _duplicates(seen.acknowledged or (), "pushed-twice")
     if not seen.is_complete or seen.unreadable:
         return
     exported = {receipt.identity for receipt in seen.receipts if not receipt.is_cancelled}
@@ -24,6 +26,8 @@ def check(seen: Observations) -> Iterator[Finding]:
     for identity in seen.closed_receipts:
         if identity not in exported:
             yield Finding(NAME, "lost", _where(identity), "exported once", "not exported")
+    yield from _missing(seen, seen.taken, "never-taken", "given once as new")
+    yield from _missing(seen, seen.acknowledged, "never-pushed", "pushed until acknowledged")
     for identity in sorted(exported - closed):
         yield Finding(NAME, "invented", _where(identity), "no such receipt was closed", "exported")
 
@@ -33,6 +37,18 @@ def _duplicates(receipts: Sequence[Receipt], rule: str) -> Iterator[Finding]:
     for identity, times in counts.items():
         if times > 1:
             yield Finding(NAME, rule, _where(identity), "exported once", f"{times} times")
+
+
+def _missing(
+    seen: Observations, given: Sequence[Receipt] | None, rule: str, expected: str
+) -> Iterator[Finding]:
+    """Closed receipts that one of the ways to the ERP, where the product has it, left out."""
+    if given is None:
+        return
+    there = {receipt.identity for receipt in given}
+    for identity in seen.closed_receipts:
+        if identity not in there:
+            yield Finding(NAME, rule, _where(identity), expected, "not there")
 
 
 def _where(identity: Identity) -> str:

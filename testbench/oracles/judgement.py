@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from testbench.oracles import (
     bonus,
     cards,
+    days,
     differential,
     exports,
     health,
@@ -31,6 +32,7 @@ INVARIANTS: dict[str, Callable[[Observations], Iterator[Finding]]] = {
     shifts.NAME: shifts.check,
     receipts.NAME: receipts.check,
     exports.NAME: exports.check,
+    days.NAME: days.check,
     reports.NAME: reports.check,
     imports.NAME: imports.check,
     prices.NAME: prices.check,

@@ -74,6 +74,8 @@ class Receipt:
     is_cancelled: bool = False
     #: The shift's day as written, without its offset.
     oper_day: str = ""
+    #: The operating day that the bench asked for when it got the receipt; "" when it asked otherwise.
+    asked_day: str = ""
     cards: tuple[str, ...] = ()
     #: Of the cards, those that are told to be customers' cards, and those that are told to be coupons.
     customer_cards: tuple[str, ...] = ()
@@ -276,6 +278,10 @@ class Observations:
     #: Receipts in the files that the server exported by itself, over all files.
     pushed: tuple[Receipt, ...] = ()
     z_reports: tuple[ZReport, ...] = ()
+    #: What getNewPurchasesByParams gave, asked until it had nothing more; None when that was not asked.
+    taken: tuple[Receipt, ...] | None = None
+    #: Receipts whose push the ERP acknowledged, in that order; None when the product did not push at all.
+    acknowledged: tuple[Receipt, ...] | None = None
     #: Receipts and shifts that a register confirmed as closed.
     closed_receipts: tuple[Identity, ...] = ()
     closed_shifts: tuple[tuple[int, int], ...] = ()

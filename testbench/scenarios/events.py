@@ -34,13 +34,14 @@ EventType = Literal[
     "erp.actions",
     "erp.file",
     "bonus.charge",
+    "erp.refuse",
     "export",
 ]
 
 EVENT_TYPES: tuple[str, ...] = get_args(EventType)
 
 #: Types that only a register understands, and those that only the server does; ``restart`` is for both.
-SERVER_ONLY = frozenset({"erp.goods", "erp.actions", "erp.file", "bonus.charge", "export"})
+SERVER_ONLY = frozenset({"erp.goods", "erp.actions", "erp.file", "erp.refuse", "bonus.charge", "export"})
 FOR_BOTH = frozenset({"restart"})
 #: Types whose ``document`` names one of the scenario's documents.
 WITH_DOCUMENT = frozenset({"erp.goods", "erp.actions", "erp.file"})
@@ -173,6 +174,12 @@ class FileImport(Payload):
     document: ShortText
 
 
+class Refusal(Payload):
+    """How many of the next pushes the ERP does not take."""
+
+    calls: Annotated[int, Field(strict=True, ge=1, le=100)]
+
+
 PAYLOADS: dict[str, type[Payload]] = {
     "shift.open": Login,
     "receipt.open": ReceiptOpening,
@@ -188,5 +195,6 @@ PAYLOADS: dict[str, type[Payload]] = {
     "erp.actions": SoapImport,
     "bonus.charge": BonusCharge,
     "erp.file": FileImport,
+    "erp.refuse": Refusal,
 }
 PAYLOADS.update(dict.fromkeys(set(EVENT_TYPES) - set(PAYLOADS), Nothing))

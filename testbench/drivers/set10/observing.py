@@ -28,6 +28,8 @@ from testbench.scenarios.schema import Scenario
 #: Price checks ask one register for one barcode at a time; more goods than this are judged by the catalogue.
 MAX_PRICE_CHECKS = 100
 END = "end"
+#: Receipts in one answer of getNewPurchasesByParams.
+TAKEN_AT_ONCE = 500
 
 
 class Observer:
@@ -42,6 +44,8 @@ class Observer:
         self._receipts: tuple[Receipt, ...] = ()
         self._pushed: tuple[Receipt, ...] = ()
         self._z_reports: tuple[ZReport, ...] = ()
+        self._taken: tuple[Receipt, ...] | None = None
+        self._acknowledged: tuple[Receipt, ...] | None = None
         self._unreadable: list[str] = []
         self._discounts: dict[Identity, tuple[Discount, ...]] = {}
         self._balances: dict[str, Decimal | None] = {}
@@ -68,13 +72,17 @@ class Observer:
         self._player.calm()
         self.look_at_prices(END)
         self._player.action(None, "export", {})
+        self._player.action(None, "sync", {})
         receipts: list[Receipt] = []
         reports: list[ZReport] = []
         for day in self._days():
-            receipts += self._exported("getPurchasesByOperDay", day, documents.purchases)
+            found = self._exported("getPurchasesByOperDay", day, documents.purchases)
+            receipts += [replace(receipt, asked_day=day) for receipt in found]
             reports += self._exported("getZReportsByOperDay", day, documents.z_reports)
         self._receipts, self._z_reports = tuple(receipts), tuple(reports)
         self._pushed = self._files()
+        self._taken = self._new_ones()
+        self._acknowledged = self._received()
         self._discounts = self._discount_files()
         self._balances = {card: self._balance(card) for card in sorted(self._player.record.charged)}
 
@@ -86,6 +94,8 @@ class Observer:
             receipts=self._receipts,
             pushed=self._pushed,
             z_reports=self._z_reports,
+            taken=self._taken,
+            acknowledged=self._acknowledged,
             closed_receipts=tuple(record.closed_receipts),
             closed_shifts=tuple(record.closed_shifts),
             is_complete=is_complete,
@@ -120,6 +130,35 @@ class Observer:
             self._unreadable.append(f"{operation}: {problem}")
             return ()
         return found
+
+    def _new_ones(self) -> tuple[Receipt, ...]:
+        """Everything that is given as new, once; a server that gives the same for ever is asked no longer."""
+        found: list[Receipt] = []
+        for _ in range(len(self._receipts) // TAKEN_AT_ONCE + 4):
+            answer = self._player.call(soap.FISCAL[0], soap.new_purchases(TAKEN_AT_ONCE))
+            try:
+                some = documents.purchases(soap.returned_document(answer)) if answer is not None else ()
+            except (soap.SoapError, documents.DocumentError) as problem:
+                self._unreadable.append(f"getNewPurchasesByParams: {problem}")
+                some = ()
+            if not some:
+                break
+            found += some
+        return tuple(found)
+
+    def _received(self) -> tuple[Receipt, ...] | None:
+        """What the ERP acknowledged; None when the product never called it."""
+        if not self._store.erp.is_called:
+            return None
+        found: list[Receipt] = []
+        for call in self._store.erp.pushed:
+            if call.service != "purchases":
+                continue
+            try:
+                found += documents.purchases(call.document)
+            except documents.DocumentError as problem:
+                self._unreadable.append(f"{call.operation}: {problem}")
+        return tuple(found)
 
     def _files(self) -> tuple[Receipt, ...]:
         found: list[Receipt] = []

@@ -88,6 +88,9 @@ class Player:
             self._charge(event)
         elif event.type == "erp.file":
             self._drop(event)
+        elif event.type == "erp.refuse":
+            self._store.erp.refuse(int(event.payload["calls"]))
+            self._note(event, {"ok": True})
         else:
             register = event.register_
             self._answered(

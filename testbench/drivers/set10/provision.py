@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
 from testbench.drivers.port import Build, Limits
+from testbench.drivers.set10.erp import Erp
 from testbench.drivers.set10.processes import POLL_SECONDS, Child, StartError
 from testbench.drivers.set10.wire import Wire
 from testbench.scenarios.schema import Scenario
@@ -38,6 +39,7 @@ class Store:
         self.deadline = time.monotonic() + limits.seconds
         self._clock_file = workspace / "clock"
         self._now: datetime | None = None
+        self.erp = Erp()
         self._children: dict[int | None, Child] = {}
         self._wires: dict[int | None, Wire] = {}
         self._addresses: dict[int | None, tuple[str, int]] = {}
@@ -73,6 +75,7 @@ class Store:
             wire.close()
         for child in self._children.values():
             child.kill()
+        self.erp.close()
 
     def set_clock(self, moment: datetime) -> None:
         """The product's "now" from here on; written whole, as the product may read at any time."""
@@ -186,7 +189,7 @@ class Store:
             "log_file": str(self._folder / f"{self.data(register).name}.log"),
             "clock_file": str(self._clock_file),
             "transport_interval_s": 0,
-            "erp_url": None,
+            "erp_url": self.erp.url if register is None else None,
         }
 
     def _start_deadline(self) -> float:

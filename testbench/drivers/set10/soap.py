@@ -64,6 +64,11 @@ def by_operday(operation: str, day: str) -> bytes:
     return _request(operation, FISCAL[1], f"<dateOperDay>{day}</dateOperDay>")
 
 
+def new_purchases(limit: int) -> bytes:
+    """getNewPurchasesByParams: at most ``limit`` receipts that it has not given yet."""
+    return _request("getNewPurchasesByParams", FISCAL[1], f"<limit>{limit}</limit>")
+
+
 def returned(answer: bytes) -> str:
     """The text of the answer's <return>.
 

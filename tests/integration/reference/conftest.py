@@ -19,6 +19,7 @@ from xml.etree.ElementTree import Element
 import pytest
 from defusedxml import ElementTree
 
+from testbench.drivers.set10.erp import Erp
 from testbench.reference import HistoryReport, build_history
 
 SOAP = "http://schemas.xmlsoap.org/soap/envelope/"
@@ -27,8 +28,8 @@ SOAP = "http://schemas.xmlsoap.org/soap/envelope/"
 class Store:
     """One running store (server and registers in one process) and the ways to it."""
 
-    def __init__(self, folder: Path, process: subprocess.Popen[str]) -> None:
-        self.folder, self.process = folder, process
+    def __init__(self, folder: Path, process: subprocess.Popen[str], erp: Erp) -> None:
+        self.folder, self.process, self.erp = folder, process, erp
         assert process.stdout is not None
         line = process.stdout.readline()
         assert line, f"the store did not start: {(folder / 'errors').read_text()}"
@@ -139,10 +140,13 @@ class Reference:
         return target
 
     @contextmanager
-    def store(
-        self, revision: str, folder: Path, registers: int = 1, settings: dict[str, Any] | None = None
-    ) -> Iterator[Store]:
-        """A store of that version with its data in `folder`, at 2025-11-23 10:00 in Moscow."""
+    def store(self, revision: str, folder: Path, registers: int = 1, **settings: Any) -> Iterator[Store]:
+        """A store of that version with its data in `folder`, at 2025-11-23 10:00 in Moscow, and an ERP.
+
+        Args:
+            settings: of set.json, for the server and the registers; each uses those that it knows.
+        """
+        erp = Erp()
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "clock").write_text("2025-11-23T10:00:00+03:00")
         common = {
@@ -150,10 +154,15 @@ class Reference:
             "listen": "127.0.0.1:0",
             "clock_file": str(folder / "clock"),
             "transport_interval_s": 0,
-            **(settings or {}),
+            **settings,
         }
         config = {
-            "server": {**common, "data_dir": str(folder / "server"), "log_file": str(folder / "server.log")},
+            "server": {
+                **common,
+                "erp_url": erp.url,
+                "data_dir": str(folder / "server"),
+                "log_file": str(folder / "server.log"),
+            },
             "registers": [
                 {
                     **common,
@@ -176,12 +185,13 @@ class Reference:
             ) as process,
         ):
             try:
-                yield Store(folder, process)
+                yield Store(folder, process, erp)
                 if process.poll() is None:  # a test may have killed it
                     process.send_signal(signal.SIGTERM)
                     assert process.wait(10) == 0
             finally:
                 process.kill()
+                erp.close()
 
 
 @pytest.fixture(scope="session")
@@ -193,5 +203,7 @@ def reference(tmp_path_factory: pytest.TempPathFactory) -> Reference:
 
 @pytest.fixture
 def run_store(reference: Reference, tmp_path: Path) -> Callable[..., Any]:
-    """run_store(revision, registers=1): a context manager of a store with fresh data."""
-    return lambda revision, registers=1, name="store": reference.store(revision, tmp_path / name, registers)
+    """run_store(revision, registers=1, **settings): a context manager of a store with fresh data."""
+    return lambda revision, registers=1, name="store", **settings: reference.store(
+        revision, tmp_path / name, registers, **settings
+    )

@@ -325,19 +325,111 @@ def coupon_is_taken_for_a_card(store: Any) -> bool:
     return [card.get("type") for card in _purchase(store).findall("card")] != ["COUPON_CARD"]
 
 
+def other_shops_price_is_taken(store: Any) -> bool:
+    """R16: shop 101 and an entry for shop 1101."""
+    _send(store, _good("7", "1007", _price("10.00")))
+    other = _price("99.00", tail="<shop-indices>1101</shop-indices>")
+    _send(store, _good("7", "1007", other), ti="2")
+    (good,) = store.get(None, "/catalog")["goods"]
+    return [price["price"] for price in good["prices"]] != [1000]
+
+
+def second_package_of_a_ti_is_lost(store: Any) -> bool:
+    """R12: two packages, one TI."""
+    _send(store, _good("7", "1007", _price("10.00")))
+    _send(store, _good("8", "1008", _price("20.00")))
+    return len(store.get(None, "/catalog")["goods"]) != 2
+
+
+def day_is_that_of_the_sale(store: Any) -> bool:
+    """R22: a shift that began on the day before."""
+    _send(store, _good("7", "1007", _price("10.00")))
+    store.do(1, "shift.open")
+    (store.folder / "clock").write_text("2025-11-24T00:20:00+03:00")
+    _sell(store, "1007", pay=(("cash", 1000),))
+    return bool(_purchase(store).get("operDay") != "2025-11-23+03:00")
+
+
+def refused_push_is_lost(store: Any) -> bool:
+    """R20: the ERP refuses the first call."""
+    _send(store, _good("7", "1007", _price("10.00")))
+    store.do(1, "shift.open")
+    _sell(store, "1007", pay=(("cash", 1000),))
+    store.do(1, "sync")
+    store.erp.refuse(1)
+    store.do(None, "sync")
+    store.do(None, "sync")
+    return "purchases" not in [call.service for call in store.erp.pushed]
+
+
+def wrong_package_is_half_applied(store: Any) -> bool:
+    """R15: a price that is right before one of a good that nobody knows."""
+    _send(store, _good("7", "1007", _price("10.00")))
+    entries = "".join(
+        f'<price-entry marking-of-the-good="{marking}" price="12.00"><number>1</number>'
+        '<begin-date>2025-11-01T00:00:00</begin-date><department number="1"/></price-entry>'
+        for marking in ("7", "999")
+    )
+    status, _ = store.import_goods(f"<goods-catalog>{entries}</goods-catalog>".encode(), "2")
+    assert status == "4"
+    (good,) = store.get(None, "/catalog")["goods"]
+    return [price["price"] for price in good["prices"]] != [1000]
+
+
+def new_receipts_are_given_again(store: Any) -> bool:
+    """R38: new receipts of two registers."""
+    _send(store, _good("7", "1007", _price("10.00")))
+    for register in (1, 2):
+        store.do(register, "sync")
+        store.do(register, "shift.open")
+        store.do(register, "receipt.open")
+        store.do(register, "receipt.add", barcode="1007")
+        store.do(register, "receipt.pay", type="cash", amount=1000)
+        store.do(register, "receipt.close")
+        store.do(register, "sync")
+    first = store.exported("getNewPurchasesByParams", DAY)
+    assert len(first) == 2
+    return len(store.exported("getNewPurchasesByParams", DAY)) > 0
+
+
+def namespace_is_not_read(store: Any) -> bool:
+    """R35: a default namespace."""
+    document = (
+        f'<goods-catalog xmlns="http://www.crystals.ru">{_good("7", "1007", _price("10.00"))}</goods-catalog>'
+    )
+    assert store.import_goods(document.encode(), "1") == ("3", "correct")
+    return not store.get(None, "/catalog")["goods"]
+
+
+def day_is_in_utc(store: Any) -> bool:
+    """R23: a sale at 02:30 in Moscow is one of the day before in UTC."""
+    _send(store, _good("7", "1007", _price("10.00")))
+    (store.folder / "clock").write_text("2025-11-23T02:30:00+03:00")
+    store.do(1, "shift.open")
+    _sell(store, "1007", pay=(("cash", 1000),))
+    store.do(1, "sync")
+    return len(store.exported("getPurchasesByOperDay", DAY)) != 1
+
+
 CHECKS: dict[str, Callable[[Any], bool]] = {
     "R03": weight_is_cut,
-    "R05": receipt_discount_is_lost,
-    "R07": department_price_is_lost,
-    "R10": withdrawn_price_stays,
-    "R19": receipts_are_doubled,
-    "R25": change_is_too_small,
-    "R26": annulled_is_counted,
     "R04": half_a_kopeck_is_lost,
+    "R05": receipt_discount_is_lost,
     "R06": minimum_price_is_broken,
+    "R07": department_price_is_lost,
     "R08": base_price_is_replaced,
     "R09": price_holds_too_early,
+    "R10": withdrawn_price_stays,
+    "R12": second_package_of_a_ti_is_lost,
+    "R15": wrong_package_is_half_applied,
+    "R16": other_shops_price_is_taken,
+    "R19": receipts_are_doubled,
+    "R20": refused_push_is_lost,
+    "R22": day_is_that_of_the_sale,
+    "R23": day_is_in_utc,
     "R24": return_has_todays_rate,
+    "R25": change_is_too_small,
+    "R26": annulled_is_counted,
     "R27": two_shifts_are_opened,
     "R28": code_is_taken_for_a_label,
     "R29": marking_code_is_cut,
@@ -345,11 +437,23 @@ CHECKS: dict[str, Callable[[Any], bool]] = {
     "R31": nine_goes_before_ten,
     "R32": last_second_is_lost,
     "R34": coupon_is_taken_for_a_card,
+    "R35": namespace_is_not_read,
+    "R38": new_receipts_are_given_again,
 }
-
-
 #: Classes whose check needs more than one register.
-REGISTERS = {"R30": 2}
+REGISTERS = {"R30": 2, "R38": 2}
+#: A defect that shows in half of the stores is missed by all of these once in 16,000 times.
+FLAKY_TRIES = 14
+
+
+def _shows(name: str, revision: str, expected: bool, run_store: Callable[..., Any], place: str) -> bool:
+    """Whether the defect shows in a store of the revision; a flaky one may take several fresh stores."""
+    tries = FLAKY_TRIES if DEFECTS[name].get("flaky") and expected else 1
+    for attempt in range(tries):
+        with run_store(revision, registers=REGISTERS.get(name, 1), name=f"{place}-{attempt}") as store:
+            if CHECKS[name](store):
+                return True
+    return False
 
 
 def test_every_recorded_defect_has_a_check() -> None:
@@ -369,10 +473,10 @@ def test_defect_is_where_it_is_recorded(name: str, place: str, run_store: Callab
         "fix": defect["fixed"]["commit"],
     }[place]
 
-    with run_store(revision, registers=REGISTERS.get(name, 1)) as store:
-        is_bad = CHECKS[name](store)
+    expected = place in ("first bad", "before the fix")
+    is_bad = _shows(name, revision, expected, run_store, "store")
 
-    assert is_bad is (place in ("first bad", "before the fix"))
+    assert is_bad is expected
 
 
 @pytest.mark.parametrize("name", sorted(CHECKS))
@@ -390,5 +494,4 @@ def test_recorded_releases_are_the_first_that_hold_the_commits(
             text=True,
         ).stdout.split()
         assert tags[0] == place["release"]
-        with run_store(place["release"], REGISTERS.get(name, 1), end) as store:
-            assert CHECKS[name](store) is expected
+        assert _shows(name, place["release"], expected, run_store, end) is expected

@@ -359,7 +359,7 @@ def test_marking_codes_need_the_server(store: Any) -> None:
 
 def test_store_may_require_codes(reference: Any, tmp_path: Path) -> None:
     """Setting codes_required: a marked good is not sold without its code."""
-    with reference.store(LAST, tmp_path / "store", settings={"codes_required": True}) as strict:
+    with reference.store(LAST, tmp_path / "store", codes_required=True) as strict:
         document = f"<goods-catalog>{_good('9', more='<mark-type>MILK</mark-type>')}</goods-catalog>"
         assert strict.import_goods(document.encode(), "1") == ("3", "correct")
         strict.do(1, "sync")

@@ -12,6 +12,7 @@ import pytest
 from testbench.outcomes import Outcome
 from testbench.reference import load_series, trading
 from testbench.scenarios import Scenario
+from testbench.scenarios.catalog import document
 from testbench.scenarios.composing import Composer, good
 
 START = datetime(2025, 11, 23, 5, tzinfo=UTC)
@@ -246,6 +247,79 @@ def _coupon_without_card() -> Composer:
     return composer
 
 
+def _other_shop() -> Composer:
+    composer = _shop()
+    entry = (
+        '<goods-catalog><price-entry marking-of-the-good="100501" price="99.00">'
+        "<shop-indices>10</shop-indices><begin-date>2020-01-01T00:00:00</begin-date><number>1</number>"
+        '<department number="1"/></price-entry></goods-catalog>'
+    )
+    composer.document("2", entry.encode())
+    return composer
+
+
+def _one_ti() -> Composer:
+    composer = Composer(START)
+    composer.package("1", [MILK])
+    composer.package("1", [BREAD])
+    return composer
+
+
+def _over_midnight() -> Composer:
+    composer = _shop()
+    composer.receipt([("4600000000015", 1000)], 10000)
+    composer.now = datetime(2025, 11, 23, 21, 10, tzinfo=UTC)
+    composer.receipt([("4600000000015", 1000)], 10000)
+    return composer
+
+
+def _refused_push() -> Composer:
+    composer = _shop()
+    composer.receipt([("4600000000015", 1000)], 10000)
+    composer.do(1, "sync:1", "sync")
+    composer.do(None, "erp:1", "erp.refuse", calls=1)
+    composer.do(None, "export:1", "export")
+    return composer
+
+
+def _half_wrong() -> Composer:
+    composer = _shop()
+    entries = "".join(
+        f'<price-entry marking-of-the-good="{article}" price="91.00"><number>1</number>'
+        '<begin-date>2020-01-01T00:00:00</begin-date><department number="1"/></price-entry>'
+        for article in ("100501", "999999")
+    )
+    composer.document("2", f"<goods-catalog>{entries}</goods-catalog>".encode())
+    return composer
+
+
+def _two_registers() -> Composer:
+    composer = Composer(START, registers=(1, 2))
+    composer.package("1", [MILK])
+    for register in (1, 2):
+        composer.open_shift(register)
+        composer.receipt([("4600000000015", 1000)], 10000, register)
+        composer.do(register, f"sync:{register}", "sync")
+    return composer
+
+
+def _namespace() -> Composer:
+    composer = Composer(START)
+    plain = document([MILK])
+    composer.document(
+        "1", plain.replace(b"<goods-catalog", b'<goods-catalog xmlns="http://www.crystals.ru"', 1)
+    )
+    return composer
+
+
+def _eastern_morning() -> Composer:
+    composer = Composer(datetime(2025, 11, 22, 22, tzinfo=UTC), zone="Asia/Vladivostok")
+    composer.package("1", [MILK])
+    composer.open_shift()
+    composer.receipt([("4600000000015", 1000)], 10000)
+    return composer
+
+
 SCENARIOS: dict[str, tuple[Callable[[], Composer], str]] = {
     "R10": (_withdrawn_by_child, "price-agreement/server-price"),
     "R03": (_weighed, "receipt-arithmetic/line-amount"),
@@ -266,6 +340,14 @@ SCENARIOS: dict[str, tuple[Callable[[], Composer], str]] = {
     "R31": (_priorities_9_and_10, "promotions/priority"),
     "R32": (_last_second, "promotions/missing"),
     "R34": (_coupon_without_card, "cards/coupon-as-card"),
+    "R12": (_one_ti, "import-honest/goods-missing"),
+    "R15": (_half_wrong, "price-agreement/register-price"),
+    "R16": (_other_shop, "price-agreement/server-price"),
+    "R20": (_refused_push, "exported-once/never-pushed"),
+    "R22": (_over_midnight, "operating-day/shift-split"),
+    "R23": (_eastern_morning, "operating-day/other-day"),
+    "R35": (_namespace, "import-honest/goods-missing"),
+    "R38": (_two_registers, "exported-once/taken-twice"),
 }
 
 
