@@ -27,6 +27,7 @@ SERVICES = {
     "SET/WSGoodsCatalogImport": 2,
     "SET/WSCardsCatalogImport": 2,
     "CashiersImport": 2,
+    "AdvertisingActionsImport": 1,
     "SET/FeedbackWS": 1,
     "FiscalInfoExport": 10,
 }
@@ -35,9 +36,9 @@ SERVICES = {
 class Client:
     """A SOAP client that knows of a service only what its WSDL says."""
 
-    def __init__(self, store: Any, service: str) -> None:
+    def __init__(self, store: Any, service: str, prefix: str = "/SET-ERPIntegration") -> None:
         self._store = store
-        status, body = store.call(None, "GET", f"/SET-ERPIntegration/{service}?wsdl")
+        status, body = store.call(None, "GET", f"{prefix}/{service}?wsdl")
         assert status == 200
         self.wsdl = ElementTree.fromstring(body)
         self._namespace = self.wsdl.get("targetNamespace")
@@ -89,6 +90,20 @@ def test_wsdl_describes_the_service(service: str, run_store: Callable[..., Any])
         assert client.path == f"/SET-ERPIntegration/{service}"
         assert len(client.operations) == SERVICES[service]
         assert client.wsdl.find(f".//{SCHEMA}schema").get("elementFormDefault") == "unqualified"
+
+
+def test_bonus_processing_describes_itself_below_its_own_prefix(run_store: Callable[..., Any]) -> None:
+    """The processing's WSDL leads to /SET-Cards/, and a call made by it alone charges an account."""
+    with run_store(LAST) as store:
+        client = Client(store, "SET/Cards/ExternalSystemCardsProcessing", "/SET-Cards")
+        card = "<cardNumber>2013800000017</cardNumber>"
+        charged = client.call("chargeOnBonusAccount", f"{card}<chargeSum>60.00</chargeSum>")
+        account = client.call("getActiveBonusAccounts", card)
+
+        assert client.path == "/SET-Cards/SET/Cards/ExternalSystemCardsProcessing"
+        assert len(client.operations) == 3
+        assert charged.findtext("return/errorCode") == "0"
+        assert account.findtext("return/balance") == "60.00"
 
 
 def test_unknown_wsdl_is_a_fault(run_store: Callable[..., Any]) -> None:
