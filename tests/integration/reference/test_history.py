@@ -32,9 +32,11 @@ def _refs(repository: Path) -> str:
     ).stdout
 
 
-def test_ids_do_not_depend_on_the_user_or_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ids_do_not_depend_on_the_user_or_place(
+    reference: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Two builds are equal to the last ref, whatever git is told by configuration and environment."""
-    first = build_history(tmp_path / "one.git")
+    first = reference.report
     home = tmp_path / "home"
     home.mkdir()
     (home / ".gitconfig").write_text(
@@ -49,7 +51,7 @@ def test_ids_do_not_depend_on_the_user_or_place(tmp_path: Path, monkeypatch: pyt
     assert _refs(second.repository) == _refs(first.repository)
 
 
-def test_appending_gives_the_whole(tmp_path: Path) -> None:
+def test_appending_gives_the_whole(reference: Any, tmp_path: Path) -> None:
     """Built up to a release and then to the end, the repository equals one built in one go."""
     tags = [release.tag for release in load_series().releases]
     grown = build_history(tmp_path / "grown.git", tags[2])
@@ -60,7 +62,7 @@ def test_appending_gives_the_whole(tmp_path: Path) -> None:
     last = build_history(tmp_path / "grown.git")
 
     assert last.added == (tags[-1],)
-    assert _refs(last.repository) == _refs(build_history(tmp_path / "whole.git").repository)
+    assert _refs(last.repository) == _refs(reference.report.repository)
 
 
 def test_building_again_changes_nothing(tmp_path: Path) -> None:
