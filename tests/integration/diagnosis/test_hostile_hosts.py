@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import paramiko
@@ -78,7 +79,8 @@ class _Server(paramiko.ServerInterface):
             except (OSError, EOFError):
                 pass  # cut off, as it should be
             finally:
-                channel.close()
+                with suppress(OSError, EOFError):  # the other side may be gone by now
+                    channel.close()
 
         threading.Thread(target=act, daemon=True).start()
         return True
