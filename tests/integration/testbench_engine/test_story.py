@@ -228,7 +228,7 @@ def test_interrupted_run_ends_its_children(desk, number, code):
     process = desk.start(*arguments, stderr=subprocess.PIPE)
     children = []
     deadline = time.monotonic() + 60
-    while not any("sum.py" in " ".join(c.cmdline()) for c in children):
+    while not any("sum.py" in _command_line(child) for child in children):
         assert time.monotonic() < deadline
         time.sleep(0.1)
         children = psutil.Process(process.pid).children(recursive=True)
@@ -239,6 +239,14 @@ def test_interrupted_run_ends_its_children(desk, number, code):
     _gone, alive = psutil.wait_procs(children, timeout=10)
     assert not alive
     assert not list((desk.folder / "home" / "runs").iterdir())
+
+
+def _command_line(process):
+    """Its words; none when it has ended between the look at the list and this one."""
+    try:
+        return " ".join(process.cmdline())
+    except psutil.Error:
+        return ""
 
 
 def test_daemon_of_a_run_does_not_outlive_it(desk):
